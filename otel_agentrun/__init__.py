@@ -1,0 +1,1 @@
+"""OpenTelemetry for AI agent runs: conventions and pure logic shared with the collector."""
