@@ -277,7 +277,7 @@ class Step:
     """For a run's root: keys, types and lengths of its input as JSON, never values."""
     links: tuple[tuple[str, str], ...] = ()
     """(trace id, span id) of each span link."""
-    labels: Mapping[str, str] = field(default=NO_LABELS)
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     """Run-level facts this span states, by run field name (`session_id`, `user_id`, `tags.<k>`,
     `prompt_versions.<name>`, ...); equal mappings are shared between steps."""
 
@@ -304,5 +304,5 @@ class Event:
     trace_id: str = ""
     span_id: str = ""
     run_id: str = ""
-    attributes: Mapping[str, str] = field(default=NO_LABELS)
+    attributes: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     body: str = ""
