@@ -240,6 +240,8 @@ class Step:
     kind: Kind = Kind.OTHER
     role: Role = Role.NONE
     dialect: str = ""
+    scope: str = ""
+    """Name of the instrumentation scope: two scopes may describe one call."""
     name: str = ""
     start_ns: int = 0
     end_ns: int = 0

@@ -1,0 +1,122 @@
+"""Usage once: model spans that describe one call are one step.
+
+Two emitters may record the same call, nested (a framework's span around a client's) or side by side,
+and one framework may nest three spans for it.  Model spans are one call when
+- one is above the other with no agent and no tool between them,
+- their response ids are equal within a trace,
+- they are siblings of different scopes, overlap, and have equal model and token counts, unless both
+  have a response id (parallel calls are real).
+Each field of the call comes from the innermost span that has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+
+from otel_agentrun.step import Step, Usage
+
+USAGE_FIELDS = tuple(f.name for f in fields(Usage))
+
+
+@dataclass(slots=True)
+class Call:
+    """One logical model call: the spans that describe it."""
+
+    steps: list[Step] = field(default_factory=list)
+    parent: Call | None = None
+    """Set once the call was joined into another (union-find)."""
+
+    def find(self) -> Call:
+        call = self
+        while call.parent is not None:
+            if call.parent.parent is not None:
+                call.parent = call.parent.parent
+            call = call.parent
+        return call
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a call says once its spans are read together."""
+
+    counting: Step
+    """The innermost span: the one that counts; the others are its duplicates."""
+    usage: Usage | None
+    provider: str
+    model: str
+    cost_nano_usd: int | None
+    failed: bool
+
+
+def join(one: Call, other: Call) -> Call:
+    """One call from two; the larger absorbs the smaller."""
+    one, other = one.find(), other.find()
+    if one is other:
+        return one
+    if len(one.steps) < len(other.steps):
+        one, other = other, one
+    one.steps += other.steps
+    other.steps = []
+    other.parent = one
+    return one
+
+
+def same_call(one: Step, other: Step) -> bool:
+    """Whether two siblings (same parent, model and counts) describe one call."""
+    if one.scope == other.scope:
+        return False
+    if one.response_id and other.response_id and one.response_id != other.response_id:
+        return False
+    return one.start_ns < other.end_ns and other.start_ns < one.end_ns
+
+
+def sibling_key(step: Step) -> tuple[str, str, str, int, int] | None:
+    """What siblings must share to be one call; `None` when there is nothing to compare."""
+    usage = step.usage
+    if usage is None or usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    return (
+        step.trace_id,
+        step.parent_span_id,
+        step.model,
+        usage.input_tokens,
+        usage.output_tokens,
+    )
+
+
+def merge(steps: Iterable[Step]) -> Merged:
+    """Read the spans of one call together, innermost first."""
+    inner = sorted(steps, key=inner_first)
+    outermost = inner[-1]
+    return Merged(
+        counting=inner[0],
+        usage=merge_usage(inner),
+        provider=first(step.provider for step in inner),
+        model=first(step.model for step in inner),
+        cost_nano_usd=next((s.cost_nano_usd for s in inner if s.cost_nano_usd is not None), None),
+        # A failed attempt inside a call that then succeeded is not a failed call.
+        failed=outermost.failed,
+    )
+
+
+def inner_first(step: Step) -> tuple[int, int, str]:
+    """A span inside another starts no earlier and ends no later."""
+    return (-step.start_ns, step.end_ns, step.span_id)
+
+
+def merge_usage(steps: list[Step]) -> Usage | None:
+    """Each count from the first span that states it."""
+    stated = [step.usage for step in steps if step.usage is not None]
+    if not stated:
+        return None
+    return Usage(
+        **{
+            name: next((v for u in stated if (v := getattr(u, name)) is not None), None)
+            for name in USAGE_FIELDS
+        }
+    )
+
+
+def first(values: Iterable[str]) -> str:
+    return next((value for value in values if value), "")
