@@ -1,7 +1,7 @@
 """Usage once: model spans that describe one call are one step.
 
-Two emitters may record the same call, nested (a framework's span around a client's) or side by side,
-and one framework may nest three spans for it.  Model spans are one call when
+Two emitters may record the same call, nested (a framework's span around a client's) or side by
+side, and one framework may nest three spans for it.  Model spans are one call when
 - one is above the other with no agent and no tool between them,
 - their response ids are equal within a trace,
 - they are siblings of different scopes, overlap, and have equal model and token counts, unless both
@@ -47,6 +47,7 @@ class Merged:
     model: str
     cost_nano_usd: int | None
     failed: bool
+    spans: int = 1
 
 
 def join(one: Call, other: Call) -> Call:
@@ -97,6 +98,7 @@ def merge(steps: Iterable[Step]) -> Merged:
         cost_nano_usd=next((s.cost_nano_usd for s in inner if s.cost_nano_usd is not None), None),
         # A failed attempt inside a call that then succeeded is not a failed call.
         failed=outermost.failed,
+        spans=len(inner),
     )
 
 

@@ -112,7 +112,7 @@ class Run:
     """Time covered by at least one counted step."""
     paused_ns: int = 0
     input_span: tuple[str, str] = ("", "")
-    """(trace id, span id) of the span whose content is the run's input; read back from the store."""
+    """(trace id, span id) whose content is the run's input; read back from the store."""
     output_span: tuple[str, str] = ("", "")
     input_structure: str = ""
     output_type: str = ""

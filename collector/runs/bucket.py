@@ -1,0 +1,337 @@
+"""Steps that stay together whatever run they turn out to belong to, and what adds up over them.
+
+A bucket holds the steps below one *top*: an agent invocation, a span without a parent, or a span
+that has not arrived.  Everything in it is associative and commutative (sums, minima, sorted
+attempts), so that steps may arrive in any order, and two buckets can be merged when the span
+between them arrives.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+
+from collector.runs.calls import Call, Merged
+from collector.runs.run import COUNT_NAMES, Counts
+from otel_agentrun.step import COUNTED, Kind, Role, Step, Usage
+
+Price = Callable[[Usage, str, str, int], tuple[int | None, str]]
+"""(usage, provider, model, at_ns) -> (nano-USD or `None`, exact | estimated | unknown)."""
+ToolPrice = Callable[[Step], int | None]
+
+FAR_NS = 1 << 63
+REWRITE = ("", "")
+"""`placed_as` of a bucket whose steps were written under different runs."""
+
+
+class Node:
+    """A step in its trace, and what was last written of it."""
+
+    __slots__ = ("bucket", "call", "dirty", "duplicate_of", "step")
+
+    def __init__(self, step: Step, bucket: Bucket) -> None:
+        self.step = step
+        self.bucket = bucket
+        self.call: Call | None = None
+        self.duplicate_of = ""
+        self.dirty = True
+
+
+@dataclass(slots=True)
+class Tally:
+    """`Counts` that can be added to, and how many calls were priced in which way."""
+
+    steps: int = 0
+    plan_steps: int = 0
+    model_calls: int = 0
+    model_errors: int = 0
+    tool_calls: int = 0
+    tool_errors: int = 0
+    retrievals: int = 0
+    validations: int = 0
+    retries: int = 0
+    handoffs: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    model_cost_nano_usd: int = 0
+    tool_cost_nano_usd: int = 0
+    payment_cost_nano_usd: int = 0
+    revenue_nano_usd: int = 0
+    calls_estimated: int = 0
+    calls_from_emitter: int = 0
+    calls_from_prices: int = 0
+    calls_unpriced: int = 0
+    calls_without_usage: int = 0
+    duplicate_spans: int = 0
+
+    def add(self, other: Tally) -> None:
+        for name in TALLY_NAMES:
+            value = getattr(other, name)
+            if value:
+                setattr(self, name, getattr(self, name) + value)
+
+    def counts(self) -> Counts:
+        return Counts(**{name: getattr(self, name) for name in COUNT_NAMES})
+
+
+TALLY_NAMES = tuple(f.name for f in fields(Tally))
+
+
+@dataclass(frozen=True, slots=True)
+class CallCost:
+    """What one logical model call adds to a tally."""
+
+    merged: Merged
+    cost_nano_usd: int | None
+    confidence: str
+    """exact, estimated, unknown; "" for a failed call that used nothing."""
+
+
+@dataclass(slots=True)
+class Attempts:
+    """Repetitions of one call (kind, name, arguments), by (start time, span id)."""
+
+    entries: list[tuple[int, str, bool]] = field(default_factory=list)
+    """(start_ns, span id, failed)."""
+    failures: int = 0
+
+    @property
+    def retries(self) -> int:
+        """Calls that directly follow a failed one."""
+        return self.failures - (1 if self.entries and self.entries[-1][2] else 0)
+
+    def previous(self, entry: tuple[int, str, bool]) -> tuple[str, int]:
+        """(span id of the failed attempt before this one, how many failed in a row) or ("", 0)."""
+        at = bisect_left(self.entries, entry)
+        count = 0
+        while at - count > 0 and self.entries[at - count - 1][2] and count < 100:
+            count += 1
+        return (self.entries[at - 1][1], count) if count else ("", 0)
+
+
+AttemptKey = tuple[str, str, str]
+
+
+def attempt_key(step: Step) -> AttemptKey:
+    """Model calls of one agent repeat each other; tools repeat with equal arguments."""
+    if step.kind is Kind.MODEL:
+        return ("model", "", "")
+    return (step.kind.value, step.tool_name or step.name, step.arguments_digest)
+
+
+class Bucket:
+    """See the module's text.  `top` is `None` while the span on top has not arrived."""
+
+    __slots__ = (
+        "agent_name",
+        "aggregate",
+        "attempts",
+        "dialects",
+        "end_ns",
+        "fan_out",
+        "labels",
+        "last_model",
+        "merged_into",
+        "models",
+        "nodes",
+        "placed_as",
+        "providers",
+        "responses",
+        "run_id",
+        "start_ns",
+        "tally",
+        "tools",
+        "top",
+        "top_span_id",
+    )  # fmt: skip
+
+    def __init__(self, top_span_id: str) -> None:
+        self.top_span_id = top_span_id
+        self.top: Step | None = None
+        self.merged_into: Bucket | None = None
+        self.nodes: list[Node] = []
+        self.tally = Tally()
+        self.start_ns = FAR_NS
+        self.end_ns = 0
+        self.labels: dict[int, tuple[int, str, Mapping[str, str]]] = {}
+        """id of an interned mapping -> (start_ns, span id, mapping) of the first step with it."""
+        self.agent_name: tuple[int, str, str] | None = None
+        self.run_id: tuple[int, str, str] | None = None
+        """The first explicit run id, with the (start_ns, span id) that stated it."""
+        self.aggregate: Step | None = None
+        """The outermost agent or chain span that states usage: read where no model span does."""
+        self.last_model: Step | None = None
+        self.responses: tuple[int, str, Step] | None = None
+        """The last explicit final-response step."""
+        self.attempts: dict[AttemptKey, Attempts] = {}
+        self.models: dict[str, int] = {}
+        self.providers: dict[str, int] = {}
+        self.tools: dict[str, int] = {}
+        self.dialects: dict[str, int] = {}
+        self.fan_out = 0
+        self.placed_as: tuple[str, str] | None = None
+        """(run id, agent name) that the steps were last written with."""
+
+    def find(self) -> Bucket:
+        bucket = self
+        while bucket.merged_into is not None:
+            if bucket.merged_into.merged_into is not None:
+                bucket.merged_into = bucket.merged_into.merged_into
+            bucket = bucket.merged_into
+        return bucket
+
+    def add(self, node: Node, tool_price: ToolPrice) -> None:
+        """Count one step; a model call's usage follows with `add_call`."""
+        step = node.step
+        self.nodes.append(node)
+        self.start_ns = min(self.start_ns, step.start_ns)
+        self.end_ns = max(self.end_ns, step.end_ns)
+        entry = self.labels.get(id(step.labels))
+        if step.labels and (entry is None or step.key < entry[:2]):
+            self.labels[id(step.labels)] = (*step.key, step.labels)
+        if step.run_id and (self.run_id is None or step.key < self.run_id[:2]):
+            self.run_id = (*step.key, step.run_id)
+        if step.dialect:
+            self.dialects[step.dialect] = self.dialects.get(step.dialect, 0) + 1
+        kind = step.kind
+        if kind in COUNTED:
+            self._count(step, kind, tool_price)
+        elif step.usage is not None and (self.aggregate is None or step.key < self.aggregate.key):
+            self.aggregate = step
+        if step.agent_name and (self.agent_name is None or step.key < self.agent_name[:2]):
+            self.agent_name = (*step.key, step.agent_name)
+
+    def _count(self, step: Step, kind: Kind, tool_price: ToolPrice) -> None:
+        tally = self.tally
+        if step.role is Role.RESPONSE and (self.responses is None or step.key > self.responses[:2]):
+            self.responses = (*step.key, step)
+        if kind is Kind.MODEL:
+            if self.last_model is None or step.key > self.last_model.key:
+                self.last_model = step
+            self.fan_out = max(self.fan_out, len(step.tool_requests))
+            return
+        tally.steps += 1
+        tally.revenue_nano_usd += step.revenue_nano_usd
+        if kind is Kind.TOOL:
+            tally.tool_calls += 1
+            tally.tool_errors += step.failed
+            name = step.tool_name or step.name
+            self.tools[name] = self.tools.get(name, 0) + 1
+            if step.role is Role.HANDOFF:
+                tally.handoffs += 1
+        elif kind is Kind.RETRIEVE:
+            tally.retrievals += 1
+        elif kind is Kind.VALIDATE:
+            tally.validations += 1
+        else:
+            tally.plan_steps += 1
+        price = step.cost_nano_usd if step.cost_nano_usd is not None else tool_price(step)
+        tally.tool_cost_nano_usd += price or 0
+        self.attempt(step, step.failed)
+
+    def add_call(self, cost: CallCost, sign: int = 1) -> None:
+        """Count one logical model call, or take it back (`sign` -1) before it changes."""
+        tally, merged = self.tally, cost.merged
+        tally.steps += sign
+        tally.model_calls += sign
+        tally.model_errors += sign * merged.failed
+        usage = merged.usage
+        if usage is not None:
+            tally.input_tokens += sign * (usage.input_tokens or 0)
+            tally.output_tokens += sign * (usage.output_tokens or 0)
+            tally.cache_read_tokens += sign * (usage.cache_read_tokens or 0)
+            tally.cache_write_tokens += sign * (usage.cache_write_tokens or 0)
+            tally.reasoning_tokens += sign * (usage.reasoning_tokens or 0)
+        elif not merged.failed:
+            tally.calls_without_usage += sign
+        tally.duplicate_spans += sign * (merged.spans - 1)
+        tally.model_cost_nano_usd += sign * (cost.cost_nano_usd or 0)
+        if cost.confidence == "unknown":
+            tally.calls_unpriced += sign
+        elif cost.confidence == "estimated":
+            tally.calls_estimated += sign
+        if merged.cost_nano_usd is not None:
+            tally.calls_from_emitter += sign
+        elif cost.cost_nano_usd is not None:
+            tally.calls_from_prices += sign
+        for names, name in ((self.models, merged.model), (self.providers, merged.provider)):
+            if name:
+                names[name] = names.get(name, 0) + sign
+        self.attempt(merged.counting, merged.failed, sign)
+
+    def attempt(self, step: Step, failed: bool, sign: int = 1) -> None:
+        """Note a call that may repeat another or be repeated."""
+        key = attempt_key(step)
+        attempts = self.attempts.get(key)
+        if attempts is None:
+            attempts = self.attempts[key] = Attempts()
+        before = attempts.retries
+        entry = (step.start_ns, step.span_id, failed)
+        if sign > 0:
+            insort(attempts.entries, entry)
+        else:
+            del attempts.entries[bisect_left(attempts.entries, entry)]
+        attempts.failures += sign * failed
+        self.tally.retries += attempts.retries - before
+
+    def absorb(self, other: Bucket) -> None:
+        """Take everything of `other`; which top they are under is the caller's concern."""
+        other.merged_into = self
+        self.nodes += other.nodes
+        retries = self.tally.retries + other.tally.retries
+        self.tally.add(other.tally)
+        self.start_ns = min(self.start_ns, other.start_ns)
+        self.end_ns = max(self.end_ns, other.end_ns)
+        for key, entry in other.labels.items():
+            mine = self.labels.get(key)
+            if mine is None or entry[:2] < mine[:2]:
+                self.labels[key] = entry
+        self.agent_name = earliest(self.agent_name, other.agent_name)
+        self.run_id = earliest(self.run_id, other.run_id)
+        if other.aggregate is not None and (
+            self.aggregate is None or other.aggregate.key < self.aggregate.key
+        ):
+            self.aggregate = other.aggregate
+        if other.last_model is not None and (
+            self.last_model is None or other.last_model.key > self.last_model.key
+        ):
+            self.last_model = other.last_model
+        if other.responses is not None and (
+            self.responses is None or other.responses[:2] > self.responses[:2]
+        ):
+            self.responses = other.responses
+        for attempt, theirs in other.attempts.items():
+            ours = self.attempts.get(attempt)
+            if ours is None:
+                self.attempts[attempt] = theirs
+                continue
+            retries -= ours.retries + theirs.retries
+            ours.entries = sorted(ours.entries + theirs.entries)
+            ours.failures += theirs.failures
+            retries += ours.retries
+        self.tally.retries = retries
+        for mine_uses, their_uses in (
+            (self.models, other.models),
+            (self.providers, other.providers),
+            (self.tools, other.tools),
+            (self.dialects, other.dialects),
+        ):
+            for name, uses in their_uses.items():
+                mine_uses[name] = mine_uses.get(name, 0) + uses
+        self.fan_out = max(self.fan_out, other.fan_out)
+        if self.placed_as is None:
+            self.placed_as = other.placed_as
+        elif other.placed_as not in (None, self.placed_as):
+            self.placed_as = REWRITE
+
+
+def earliest(
+    one: tuple[int, str, str] | None, other: tuple[int, str, str] | None
+) -> tuple[int, str, str] | None:
+    if one is None or other is None:
+        return one or other
+    return min(one, other)

@@ -1,0 +1,240 @@
+"""Which run does a span belong to: from the buckets of a trace group to runs, parents and children.
+
+Ids are functions of the group alone, so that a run keeps its id when its root arrives last:
+1. an explicit `agentrun.run.id` names the enclosing run;
+2. otherwise the top-level run's id is the trace id (of joined traces: of the earliest);
+3. an agent invocation inside a run opens a child run `<trace id>-<span id>`, unless the run adopts
+   it; a second top-level invocation, or one that starts after its parent ended (a leaked context),
+   opens another root run with such an id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from collector.runs.bucket import Bucket
+from collector.runs.trace import Trace
+from otel_agentrun.step import Kind, Role, Step
+
+ADOPTING = frozenset({Role.SDK, Role.WORKFLOW})
+
+
+@dataclass(slots=True, eq=False)
+class Assembly:
+    """One run: the buckets it is made of, and its place among the runs of the group."""
+
+    run_id: str
+    root: Step | None = None
+    """The span that is the run; `None` while it has not arrived."""
+    parent: Assembly | None = None
+    children: list[Assembly] = field(default_factory=list)
+    buckets: list[Bucket] = field(default_factory=list)
+    adopted: list[Step] = field(default_factory=list)
+    """Agent invocations that are this run, not child runs of it."""
+
+    @property
+    def top(self) -> Assembly:
+        run = self
+        while run.parent is not None:
+            run = run.parent
+        return run
+
+
+@dataclass(slots=True)
+class Enclosure:
+    """What shares one explicit run id, or has none."""
+
+    tops: list[tuple[Trace, Bucket]] = field(default_factory=list)
+    loose: list[tuple[Trace, Bucket]] = field(default_factory=list)
+
+
+def group_id(traces: Iterable[Trace]) -> str:
+    """The earliest trace's id, by (start time, id)."""
+    return min((min(b.start_ns for b in t.tops.values()), t.trace_id) for t in traces)[1]
+
+
+def assemble(traces: Sequence[Trace]) -> list[Assembly]:
+    """All runs of a trace group, parents before children, roots by start time."""
+    return _Assembler(traces).runs()
+
+
+class _Assembler:
+    def __init__(self, traces: Sequence[Trace]) -> None:
+        self._joined = len(traces) > 1
+        self._group_id = group_id(traces)
+        self._enclosures: dict[str, Enclosure] = {}
+        self._below: dict[int, list[tuple[Trace, Bucket]]] = {}
+        """id of an invocation's bucket -> the invocations directly inside it."""
+        self._runs: list[Assembly] = []
+        self._unplaced: dict[int, tuple[Trace, Bucket]] = {}
+        for trace in traces:
+            for bucket in trace.tops.values():
+                self._sort_in(trace, bucket)
+
+    def _sort_in(self, trace: Trace, bucket: Bucket) -> None:
+        top = bucket.top
+        if top is None or top.kind is not Kind.RUN:
+            explicit = bucket.run_id[2] if bucket.run_id else ""
+            self._enclosures.setdefault(explicit, Enclosure()).loose.append((trace, bucket))
+            return
+        self._unplaced[id(bucket)] = (trace, bucket)
+        above = trace.bucket_above(top)
+        if above is None or above.top is None or above.top.kind is not Kind.RUN or above is bucket:
+            self._enclosures.setdefault(top.run_id, Enclosure()).tops.append((trace, bucket))
+        elif leaked(trace, top):
+            self._enclosures.setdefault("", Enclosure()).tops.append((trace, bucket))
+        else:
+            self._below.setdefault(id(above), []).append((trace, bucket))
+
+    def runs(self) -> list[Assembly]:
+        bare = self._enclosures.pop("", None)
+        for run_id in sorted(self._enclosures):
+            self._explicit(run_id, self._enclosures[run_id])
+        if bare is not None:
+            self._default(bare)
+        # Invocations that are each other's parents: hostile, but they too belong to some run.
+        while self._unplaced:
+            trace, bucket = min(self._unplaced.values(), key=_by_start)
+            self._open(own_id(bucket), trace, bucket, None)
+        self._runs.sort(key=_run_order)
+        return [run for root in self._runs for run in descend(root)]
+
+    def _explicit(self, run_id: str, found: Enclosure) -> None:
+        tops = sorted(found.tops, key=_by_start)
+        own = [t for t in tops if t[1].top is not None and t[1].top.role is Role.SDK]
+        inside = [t for t in tops if t not in own[:1]]
+        if own:
+            run = self._open(run_id, *own[0], None)
+            self._descend(run, inside, run.root, adopts=True)
+        else:
+            run = Assembly(run_id)
+            self._runs.append(run)
+            self._descend(run, inside, None, adopts=True)
+            if len(inside) == 1 and run.adopted and not run.adopted[0].parent_span_id:
+                run.root = run.adopted[0]
+        run.buckets += [bucket for _, bucket in found.loose]
+
+    def _default(self, found: Enclosure) -> None:
+        tops = sorted(found.tops, key=_by_start)
+        loose = [bucket for _, bucket in sorted(found.loose, key=_by_start)]
+        if not tops and not any(counted(bucket) for bucket in loose):
+            # Only plumbing: it makes no run, but it is shown with a run that is there.
+            if self._runs:
+                min(self._runs, key=_run_order).buckets += loose
+            return
+        taken = {run.run_id: run for run in self._runs}
+        if self._group_id in taken:
+            run = taken[self._group_id]
+            others = tops
+        elif self._joined:
+            run = Assembly(self._group_id)
+            self._runs.append(run)
+            self._descend(run, tops, None, adopts=True)
+            others = []
+        elif tops:
+            run = self._open(self._group_id, *tops[0], None)
+            others = tops[1:]
+        else:
+            run = Assembly(self._group_id)
+            self._runs.append(run)
+            run.root = min(
+                (b.top for b in loose if b.top is not None and not b.top.parent_span_id),
+                key=lambda step: step.key,
+                default=None,
+            )
+            others = []
+        run.buckets += loose
+        for trace, bucket in others:
+            self._open(own_id(bucket), trace, bucket, None)
+
+    def _open(self, run_id: str, trace: Trace, bucket: Bucket, parent: Assembly | None) -> Assembly:
+        """A run whose root is the top of `bucket`, with everything inside it."""
+        self._unplaced.pop(id(bucket), None)
+        run = Assembly(run_id, bucket.top, parent, buckets=[bucket])
+        (self._runs if parent is None else parent.children).append(run)
+        self._inside(run, bucket)
+        return run
+
+    def _inside(self, run: Assembly, bucket: Bucket) -> None:
+        top = bucket.top
+        assert top is not None
+        below = sorted(self._below.pop(id(bucket), ()), key=_by_start)
+        self._descend(run, below, top, adopts=top.role in ADOPTING)
+
+    def _descend(
+        self,
+        run: Assembly,
+        inside: Sequence[tuple[Trace, Bucket]],
+        wrapper: Step | None,
+        *,
+        adopts: bool,
+    ) -> None:
+        """Adopt the invocations directly inside, or open a child run for each."""
+        direct = [t for t in inside if adopts and not behind_tool(*t)]
+        name = wrapper.agent_name if wrapper else ""
+        if not name and wrapper is None and direct:
+            name = direct[0][1].top.agent_name if direct[0][1].top else ""
+        for trace, bucket in inside:
+            top = bucket.top
+            assert top is not None
+            alone = len(direct) == 1 or (name != "" and top.agent_name == name)
+            if (trace, bucket) in direct and alone:
+                self._unplaced.pop(id(bucket), None)
+                run.adopted.append(top)
+                run.buckets.append(bucket)
+                self._inside(run, bucket)
+            else:
+                self._open(own_id(bucket), trace, bucket, run)
+
+
+def own_id(bucket: Bucket) -> str:
+    """`<trace id>-<span id>`; our SDK stamps the id of a run on its own root."""
+    top = bucket.top
+    assert top is not None
+    if top.role is Role.SDK and top.run_id:
+        return top.run_id
+    return f"{top.trace_id}-{top.span_id}"
+
+
+def leaked(trace: Trace, top: Step) -> bool:
+    """Whether an invocation starts after its parent ended: the context of a dead run stayed on.
+
+    A message or request may be worked on after the span that sent it has ended.
+    """
+    parent = trace.nodes[top.parent_span_id].step
+    return parent.role is not Role.TRANSPORT and top.start_ns > parent.end_ns
+
+
+def behind_tool(trace: Trace, bucket: Bucket) -> bool:
+    """Whether a tool call lies between an invocation and the one above it."""
+    assert bucket.top is not None
+    for step in trace.ancestors(bucket.top):
+        if step.kind is Kind.RUN:
+            return False
+        if step.kind is Kind.TOOL:
+            return True
+    return False
+
+
+def counted(bucket: Bucket) -> bool:
+    return bucket.tally.steps > 0
+
+
+def descend(run: Assembly) -> list[Assembly]:
+    """A run and its descendants, parents first."""
+    found = [run]
+    for each in found:
+        found += each.children
+    return found
+
+
+def _by_start(found: tuple[Trace, Bucket]) -> tuple[int, str, str]:
+    trace, bucket = found
+    top = bucket.top
+    start_ns, span_id = (bucket.start_ns, bucket.top_span_id) if top is None else top.key
+    return (start_ns, span_id, trace.trace_id)
+
+
+def _run_order(run: Assembly) -> tuple[int, str]:
+    return (min((bucket.start_ns for bucket in run.buckets), default=0), run.run_id)

@@ -1,0 +1,248 @@
+"""The span tree of one trace, kept as steps arrive in any order.
+
+Every step belongs to a bucket (see bucket.py): that of its parent, or its own when it is an agent
+invocation or has no parent.  A parent that has not arrived has a bucket already, under its span id;
+when it comes, that bucket becomes its own or joins that of its parent.  No step is ever looked at
+again because of an order of arrival, except the model calls that wait for a span above them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from collector.runs.bucket import REWRITE, Bucket, CallCost, Node, Price, ToolPrice
+from collector.runs.calls import Call, join, merge, same_call, sibling_key
+from otel_agentrun.step import Kind, Step, Usage
+
+DEPTH_MAX = 256
+"""How far up the tree a walk goes: a cycle of hostile parents ends there."""
+
+
+class Added(Enum):
+    """What became of a step that was added."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"
+    """The very same version of the span was there."""
+    OLDER = "older"
+    """A later version of the span was there."""
+    NEWER = "newer"
+    """It replaced an earlier version: the trace has to be built again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pricing:
+    """What steps cost: pure functions, so that folding stays a function of its arguments."""
+
+    model: Price
+    tool: ToolPrice
+    version: str = ""
+
+    def call(self, call: Call) -> CallCost:
+        merged = merge(call.steps)
+        if merged.cost_nano_usd is not None:
+            return CallCost(merged, merged.cost_nano_usd, "exact")
+        usage = merged.usage
+        if usage is None or (usage.input_tokens is None and usage.output_tokens is None):
+            # A call that failed without usage was not answered, so there is nothing to pay.
+            return CallCost(merged, None, "" if merged.failed else "unknown")
+        at_ns = merged.counting.start_ns
+        cost, confidence = self.model(usage, merged.provider, merged.model, at_ns)
+        return CallCost(merged, cost, confidence)
+
+
+def _no_price(_: Usage, __: str, ___: str, ____: int) -> tuple[int | None, str]:
+    return None, "unknown"
+
+
+NO_PRICING = Pricing(model=_no_price, tool=lambda _: None)
+
+
+class Trace:
+    """All steps of one trace id."""
+
+    __slots__ = (
+        "_applied", "_by_response", "_pricing", "_siblings", "_waiting", "nodes", "tops",
+        "trace_id",
+    )  # fmt: skip
+
+    def __init__(self, trace_id: str, pricing: Pricing) -> None:
+        self.trace_id = trace_id
+        self.nodes: dict[str, Node] = {}
+        """span id -> node."""
+        self.tops: dict[str, Bucket] = {}
+        """span id of the top -> its bucket, for every bucket that joined no other."""
+        self._pricing = pricing
+        self._waiting: dict[str, list[Call]] = {}
+        """span id that has not arrived -> calls that may lie within a model span above it."""
+        self._by_response: dict[str, Call] = {}
+        self._siblings: dict[tuple[str, str, str, int, int], list[Step]] = {}
+        self._applied: dict[int, tuple[Call, Bucket, CallCost]] = {}
+        """id of a call -> where and how it was counted."""
+
+    def add(self, step: Step) -> Added:
+        """Take one step in.  After `NEWER` the caller builds the trace again from `latest`."""
+        known = self.nodes.get(step.span_id)
+        if known is not None:
+            if known.step.version == step.version:
+                return Added.DUPLICATE
+            if known.step.version > step.version:
+                return Added.OLDER
+            known.step = step
+            return Added.NEWER
+        parent = step.parent_span_id if step.parent_span_id != step.span_id else ""
+        node = Node(step, self._place(step, parent))
+        self.nodes[step.span_id] = node
+        node.bucket.add(node, self._pricing.tool)
+        if step.kind is Kind.MODEL:
+            self._add_call(node, parent)
+        elif step.span_id in self._waiting:
+            waiting = self._waiting.pop(step.span_id)
+            if step.kind not in (Kind.RUN, Kind.TOOL):
+                self._look_above(waiting, parent)
+        return Added.NEW
+
+    def rebuilt(self) -> Trace:
+        """The same trace built anew from the latest version of every span."""
+        trace = Trace(self.trace_id, self._pricing)
+        for node in self.nodes.values():
+            trace.add(node.step)
+        for bucket in trace.tops.values():
+            bucket.placed_as = REWRITE
+        return trace
+
+    def bucket_above(self, step: Step) -> Bucket | None:
+        """The bucket that holds the parent of a top, if it is known of."""
+        if not step.parent_span_id or step.parent_span_id == step.span_id:
+            return None
+        node = self.nodes.get(step.parent_span_id)
+        if node is not None:
+            return node.bucket.find()
+        return self.tops.get(step.parent_span_id)
+
+    def ancestors(self, step: Step) -> Iterator[Step]:
+        """The spans above one, nearest first, as far as they have arrived."""
+        for _ in range(DEPTH_MAX):
+            if not step.parent_span_id:
+                return
+            node = self.nodes.get(step.parent_span_id)
+            if node is None or node.step is step:
+                return
+            step = node.step
+            yield step
+
+    # ------------------------------------------------------------------ placing
+
+    def _place(self, step: Step, parent: str) -> Bucket:
+        waited = self.tops.get(step.span_id)
+        if step.kind is Kind.RUN or not parent:
+            bucket = waited or self._new_top(step.span_id)
+            bucket.top = step
+            return bucket
+        above = self.nodes.get(parent)
+        bucket = above.bucket.find() if above else self.tops.get(parent) or self._new_top(parent)
+        if waited is None or waited is bucket:
+            # `waited is bucket`: a cycle of parents; the bucket stays under this span's id.
+            return bucket
+        del self.tops[step.span_id]
+        return self._merge(bucket, waited)
+
+    def _new_top(self, span_id: str) -> Bucket:
+        bucket = self.tops[span_id] = Bucket(span_id)
+        return bucket
+
+    def _merge(self, upper: Bucket, lower: Bucket) -> Bucket:
+        """One bucket under the top of `upper`; the larger one absorbs the smaller."""
+        if len(upper.nodes) >= len(lower.nodes):
+            upper.absorb(lower)
+            return upper
+        lower.absorb(upper)
+        lower.top_span_id, lower.top = upper.top_span_id, upper.top
+        self.tops[upper.top_span_id] = lower
+        return lower
+
+    # ------------------------------------------------------------------ calls
+
+    def _add_call(self, node: Node, parent: str) -> None:
+        step = node.step
+        call = node.call = Call([step])
+        lower = self._waiting.pop(step.span_id, None)
+        for other in lower or ():
+            call = self._join(call, other)
+        if step.response_id:
+            other = self._by_response.setdefault(step.response_id, call)
+            call = self._join(call, other)
+        key = sibling_key(step)
+        if key is not None:
+            siblings = self._siblings.setdefault(key, [])
+            for sibling in siblings:
+                if same_call(step, sibling):
+                    call = self._join(call, self._call_of(sibling))
+            siblings.append(step)
+        self._look_above([call], parent)
+        self._apply(call.find())
+
+    def _call_of(self, step: Step) -> Call:
+        call = self.nodes[step.span_id].call
+        assert call is not None
+        return call.find()
+
+    def _look_above(self, calls: list[Call], parent: str) -> None:
+        """Join the calls with the model span above them, when no agent and no tool lies between."""
+        for _ in range(DEPTH_MAX):
+            if not parent:
+                return
+            node = self.nodes.get(parent)
+            if node is None:
+                self._waiting.setdefault(parent, []).extend(calls)
+                return
+            if node.step.kind is Kind.MODEL:
+                assert node.call is not None
+                joined = node.call.find()
+                for call in calls:
+                    joined = self._join(joined, call)
+                self._apply(joined)
+                return
+            if node.step.kind in (Kind.RUN, Kind.TOOL):
+                return
+            parent = node.step.parent_span_id
+
+    def _join(self, one: Call, other: Call) -> Call:
+        one, other = one.find(), other.find()
+        if one is other:
+            return one
+        self._withdraw(one)
+        self._withdraw(other)
+        return join(one, other)
+
+    def _withdraw(self, call: Call) -> None:
+        applied = self._applied.pop(id(call), None)
+        if applied is not None:
+            _, bucket, cost = applied
+            bucket.find().add_call(cost, -1)
+
+    def _apply(self, call: Call) -> None:
+        """Count a call in the bucket of the span that counts for it."""
+        self._withdraw(call)
+        cost = self._pricing.call(call)
+        counting = cost.merged.counting
+        node = self.nodes[counting.span_id]
+        bucket = node.bucket.find()
+        bucket.add_call(cost)
+        self._applied[id(call)] = (call, bucket, cost)
+        if len(call.steps) > 1:
+            for step in call.steps:
+                other = self.nodes[step.span_id]
+                duplicate_of = "" if step is counting else counting.span_id
+                if other.duplicate_of != duplicate_of:
+                    other.duplicate_of = duplicate_of
+                    other.dirty = True
+            node.dirty = True
+
+    def cost_of(self, node: Node) -> CallCost | None:
+        """How the call of a model span was counted."""
+        assert node.call is not None
+        applied = self._applied.get(id(node.call.find()))
+        return applied[2] if applied is not None else None
