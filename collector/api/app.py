@@ -1,0 +1,331 @@
+"""The HTTP API: `create_app` wires routes to `Operations`; it decides nothing about runs itself."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Collection
+from typing import Annotated, Any, Final
+
+import orjson
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response, StreamingResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from collector.api import documents
+from collector.api.errors import answer, error_document
+from collector.api.health import Health, Status
+from collector.api.metrics import CONTENT_TYPE, Metrics
+from collector.api.security import Authenticate, Caller, Gate, anyone
+from collector.api.service import (
+    FILTERS,
+    Document,
+    Feedback,
+    NotFoundError,
+    Operations,
+    RequestError,
+    Selector,
+    parse_query,
+    parse_selector,
+)
+from collector.api.updates import Updates
+from collector.errors import OverloadedError, PermanentError, RetryableError, StoreError
+
+log = logging.getLogger(__name__)
+
+PING_SECS: Final = 15.0
+"""A comment line after this much silence keeps proxies from closing `/v1/events`."""
+ERRORS: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": documents.Error, "description": text}
+    for status, text in {
+        400: "the request can never succeed as it is",
+        401: "no key, or an unknown one",
+        403: "the key lacks the role",
+        503: "the store does not answer",
+    }.items()
+}
+
+
+def json(content: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def _caller(request: Request) -> Caller:
+    caller: Caller | None = request.state.caller
+    assert caller is not None, "only probes come through the gate without a caller"
+    return caller
+
+
+def _needs(*roles: str) -> Callable[[Request], Caller]:
+    def check(request: Request) -> Caller:
+        caller = _caller(request)
+        caller.need(*roles)
+        return caller
+
+    return check
+
+
+Reader = Annotated[Caller, Depends(_needs("read"))]
+Judge = Annotated[Caller, Depends(_needs("ingest", "control"))]
+Admin = Annotated[Caller, Depends(_needs("admin"))]
+
+
+def _parameter(name: str, text: str, **schema: object) -> Document:
+    about = {"type": "string", **schema}
+    return {"name": name, "in": "query", "required": False, "description": text, "schema": about}
+
+
+PERIOD: Final = [
+    _parameter("since", "started at or after: RFC 3339, or an age such as 15m, 2h, 7d"),
+    _parameter("until", "started before: RFC 3339, or an age"),
+]
+LIST_PARAMETERS: Final = [
+    *(_parameter(name, text) for name, text in FILTERS.items()),
+    *PERIOD,
+    _parameter("tag", "KEY=VALUE; may be repeated"),
+    _parameter("limit", "most runs to return", type="integer", default=50, maximum=100_000),
+]
+ERASE_PARAMETERS: Final = [
+    _parameter("user", "user id"),
+    _parameter("session", "session id"),
+    *PERIOD,
+]
+
+
+def create_app(
+    operations: Operations,
+    *,
+    health: Health,
+    metrics: Metrics,
+    updates: Updates,
+    version: str = "",
+    authenticate: Authenticate = anyone,
+    allowed_hosts: Collection[str] = (),
+    allowed_origins: Collection[str] = (),
+    now_ns: Callable[[], int] = time.time_ns,
+) -> FastAPI:
+    """The ASGI application.  Blocking operations run in worker threads, never on the event loop."""
+    app = FastAPI(
+        title="otel-agentrun",
+        description="Agent runs made of OpenTelemetry spans.",
+        version=version or "0",
+        docs_url=None,  # the pages load scripts from elsewhere; /openapi.json is enough
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.add_middleware(
+        Gate,
+        authenticate=authenticate,
+        allowed_hosts=allowed_hosts,
+        allowed_origins=allowed_origins,
+    )
+    _answer_errors(app)
+    _add_runs(app, operations, now_ns)
+    _add_feedback(app, operations)
+    _add_events(app, updates)
+    _add_operations(app, operations, health, metrics)
+    return app
+
+
+def _add_runs(app: FastAPI, operations: Operations, now_ns: Callable[[], int]) -> None:
+    @app.get(
+        "/v1/runs",
+        responses={200: {"model": list[documents.Run]}, **ERRORS},  # type: ignore[valid-type]  # made by create_model
+        openapi_extra={"parameters": LIST_PARAMETERS},
+        tags=["runs"],
+    )
+    def list_runs(request: Request, caller: Reader) -> Response:
+        """Runs, newest first."""
+        query = parse_query(request.query_params.multi_items(), now_ns=now_ns())
+        if caller.scope:
+            query = query.within(caller.scope)
+        return json(operations.runs(query))
+
+    @app.get(
+        "/v1/runs/{run_id}",
+        responses={200: {"model": documents.ShownRun}, 404: {"model": documents.Error}, **ERRORS},
+        tags=["runs"],
+    )
+    def show_run(run_id: str, caller: Reader) -> Response:
+        """A run with its steps and events.  An id that was replaced gives its successor."""
+        return json(visible(operations, run_id, caller))
+
+    @app.delete(
+        "/v1/runs/{run_id}",
+        responses={200: {"model": documents.Erased}, 404: {"model": documents.Error}, **ERRORS},
+        tags=["runs"],
+    )
+    def delete_run(run_id: str, caller: Admin) -> Response:
+        """Erase the run's whole trace group: spans, steps, logs, content, journal records."""
+        visible(operations, run_id, caller)
+        return json(operations.delete(Selector(run_ids=(run_id,)), actor=caller.name))
+
+    @app.delete(
+        "/v1/runs",
+        responses={200: {"model": documents.Erased}, **ERRORS},
+        openapi_extra={"parameters": ERASE_PARAMETERS},
+        tags=["runs"],
+    )
+    def delete_runs(request: Request, caller: Admin) -> Response:
+        """Erase every trace group with a run of this user, session or period."""
+        selector = parse_selector(request.query_params.multi_items(), now_ns=now_ns())
+        return json(operations.delete(selector, actor=caller.name))
+
+
+def visible(operations: Operations, run_id: str, caller: Caller) -> Document:
+    """The run's document.  Raises NotFoundError also when it belongs to another workspace."""
+    shown = operations.run(run_id)
+    if shown is None or (caller.scope and shown["run"].get("workspace") != caller.scope):
+        raise NotFoundError(f"no run {run_id!r}", "`agentrun runs list` shows those there are.")
+    return shown
+
+
+def _add_feedback(app: FastAPI, operations: Operations) -> None:
+    @app.post(
+        "/v1/feedback",
+        status_code=201,
+        responses={
+            201: {"model": documents.RunEvent},
+            404: {"model": documents.Error},
+            **ERRORS,
+        },
+        tags=["feedback"],
+    )
+    def give_feedback(body: documents.FeedbackBody, caller: Judge) -> Response:
+        """Record a judgment of a run, however long ago it ended; the run gets a new revision."""
+        feedback = Feedback(
+            run_id=body.run_id,
+            name=body.name,
+            score=body.score,
+            label=body.label or "",
+            comment=body.comment or "",
+        )
+        if caller.scope:
+            visible(operations, body.run_id, caller)
+        return json(operations.feedback(feedback, actor=caller.name), 201)
+
+
+def _add_events(app: FastAPI, updates: Updates) -> None:
+    @app.get(
+        "/v1/events",
+        responses={
+            200: {
+                "description": "server-sent events: `run` with a run document whenever one "
+                "changes, `missed` with a number when this reader was too slow",
+                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            },
+            429: {"model": documents.Error},
+            **ERRORS,
+        },
+        response_class=StreamingResponse,
+        tags=["runs"],
+    )
+    async def follow_runs(caller: Reader) -> StreamingResponse:
+        """Runs as they change, from now on."""
+        stream = _stream(updates, caller)
+        first = await anext(stream)  # raises here, while an error can still be answered
+
+        async def body() -> AsyncIterator[bytes]:
+            yield first
+            async for chunk in stream:
+                yield chunk
+
+        return StreamingResponse(
+            body(), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        )
+
+
+async def _stream(updates: Updates, caller: Caller) -> AsyncIterator[bytes]:
+    with updates.follow() as follower:
+        if follower is None:
+            raise OverloadedError("too many readers follow runs", "followers", 10.0)
+        yield b": following\n\n"
+        while (heard := await follower.next(PING_SECS)) is not None:
+            runs, missed = heard
+            chunks = [_event("missed", {"missed": missed})] if missed else []
+            chunks += [
+                _event("run", run)
+                for run in runs
+                if not caller.scope or run.get("workspace") == caller.scope
+            ]
+            yield b"".join(chunks) or b": still here\n\n"
+
+
+def _event(name: str, content: object) -> bytes:
+    return b"event: " + name.encode() + b"\ndata: " + orjson.dumps(content) + b"\n\n"
+
+
+def _add_operations(app: FastAPI, operations: Operations, health: Health, metrics: Metrics) -> None:
+    @app.get("/healthz", responses={200: {"model": documents.Alive}}, tags=["operations"])
+    async def healthz() -> Response:
+        """The process is alive; says nothing about the store."""
+        return json({"status": "ok"})
+
+    @app.get(
+        "/readyz",
+        responses={200: {"model": documents.Ready}, 503: {"model": documents.Ready}},
+        tags=["operations"],
+    )
+    async def readyz(request: Request) -> Response:
+        """Journal writable, store written and read back; what is wrong and what to do."""
+        findings = await run_in_threadpool(health.findings)
+        ready = all(finding.status is not Status.FAIL for finding in findings)
+        caller: Caller | None = request.state.caller
+        details = caller is not None and bool(caller.roles & {"read", "admin"})
+        checks = [finding.document() for finding in findings] if details else None
+        return json({"ready": ready, "checks": checks}, 200 if ready else 503)
+
+    @app.get(
+        "/metrics",
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+        response_class=Response,
+        tags=["operations"],
+    )
+    def prometheus(caller: Reader) -> Response:
+        """Prometheus text: received, stored, refused, pending and more, by signal and reason."""
+        return Response(metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+
+    @app.get(
+        "/v1/doctor",
+        responses={200: {"model": list[documents.FindingDocument]}, **ERRORS},
+        tags=["operations"],
+    )
+    def doctor(caller: Admin) -> Response:
+        """What a running collector can say about itself, for `agentrun doctor`."""
+        return json(operations.doctor())
+
+
+def _answer_errors(app: FastAPI) -> None:
+    async def ours(request: Request, error: Exception) -> Response:
+        return answer(error)
+
+    for kind in (PermanentError, RetryableError, StoreError):
+        app.add_exception_handler(kind, ours)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        problems = [
+            f"{'.'.join(str(part) for part in each['loc'] if part != 'body') or 'body'}: "
+            f"{each['msg']}"
+            for each in error.errors()
+        ]
+        return answer(RequestError("; ".join(problems), "/openapi.json describes the request."))
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
+        message = f"{request.method} {request.url.path}: {error.detail}"
+        content = error_document(code, message, "/openapi.json lists what there is.")
+        return JSONResponse(content, error.status_code, headers=error.headers)
+
+    async def bug(request: Request, error: Exception) -> Response:
+        log.error("request_failed", exc_info=error, extra={"path": request.url.path})
+        hint = "This is a bug of the collector; its log has the details."
+        return JSONResponse(error_document("internal", "the request failed", hint), 500)
+
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, bug)

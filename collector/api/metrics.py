@@ -1,0 +1,180 @@
+"""`/metrics`: the counters of `collector.accounting` and a few gauges as Prometheus text.
+
+Counters are plain objects that the pipeline owns; a scrape renders one snapshot of them, so that
+the terms of promise 2 add up within every single scrape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from prometheus_client import (
+    CONTENT_TYPE_PLAIN_0_0_4,
+    CollectorRegistry,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from collector.accounting import FLUSH_BUCKETS_SECS, Accounting, Snapshot, Terms
+
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+
+GAUGES: Final[Mapping[str, str]] = {
+    "agentrun_journal_bytes": "Bytes of journal segments on disk.",
+    "agentrun_journal_segments": "Journal segments on disk.",
+    "agentrun_journal_bytes_max": "Size at which the journal refuses what comes in.",
+    "agentrun_queue_bytes": "Bytes of batches between journal and store.",
+    "agentrun_open_runs": "Runs that have not ended.",
+    "agentrun_open_steps": "Steps held in memory for open and recently closed runs.",
+    "agentrun_open_groups": "Trace groups held in memory.",
+    "agentrun_control_streams": "Applications connected for control.",
+}
+"""Metric -> help.  A collector gives a function for those it has."""
+
+_TERMS: Final[Mapping[str, tuple[str, Callable[[Terms], int]]]] = {
+    "agentrun_items_received": (
+        "Items that arrived, refused ones included ({item}: span, log record, data point, event).",
+        lambda terms: terms.received,
+    ),
+    "agentrun_items_recovered": (
+        "Items read from the journal at start.",
+        lambda terms: terms.recovered,
+    ),
+    "agentrun_items_stored": ("Items in the store.", lambda terms: terms.stored),
+    "agentrun_items_deduplicated": (
+        "Items that had arrived before, while their trace was open.",
+        lambda terms: terms.deduplicated,
+    ),
+}
+
+
+class Metrics:
+    """A registry of its own: nothing global, so that several collectors fit in one test process."""
+
+    def __init__(
+        self, accounting: Accounting, gauges: Mapping[str, Callable[[], float]] | None = None
+    ) -> None:
+        gauges = gauges or {}
+        unknown = sorted(set(gauges) - set(GAUGES))
+        assert not unknown, f"gauges without a help text in GAUGES: {unknown}"
+        self._registry = CollectorRegistry()
+        self._registry.register(_Counters(accounting))
+        self._registry.register(_Gauges(gauges))
+        ProcessCollector(registry=self._registry)
+
+    def render(self) -> bytes:
+        """Prometheus text format 0.0.4."""
+        return generate_latest(self._registry)
+
+
+class _Counters(Collector):
+    def __init__(self, accounting: Accounting) -> None:
+        self._accounting = accounting
+
+    def collect(self) -> Iterator[Metric]:
+        snapshot = self._accounting.snapshot()
+        yield from _terms(snapshot)
+        yield from _beside(snapshot)
+        yield _flushes(snapshot)
+
+    def describe(self) -> list[Metric]:
+        """Empty: registering must not scrape."""
+        return []
+
+
+class _Gauges(Collector):
+    def __init__(self, gauges: Mapping[str, Callable[[], float]]) -> None:
+        self._gauges = dict(gauges)
+
+    def collect(self) -> Iterator[Metric]:
+        for name, read in self._gauges.items():
+            try:
+                value = float(read())
+            except Exception:  # one broken gauge must not cost the other metrics
+                continue
+            yield GaugeMetricFamily(name, GAUGES[name], value=value)
+
+    def describe(self) -> list[Metric]:
+        return []
+
+
+def _terms(snapshot: Snapshot) -> Iterator[Metric]:
+    for name, (text, term) in _TERMS.items():
+        family = CounterMetricFamily(name, text, labels=["signal"])
+        for signal, terms in snapshot.terms.items():
+            family.add_metric([signal.value], term(terms))
+        yield family
+    refused = CounterMetricFamily(
+        "agentrun_items_refused", "Items refused, by reason.", labels=["signal", "reason"]
+    )
+    dead = CounterMetricFamily(
+        "agentrun_items_dead_lettered",
+        "Acknowledged items that the store can never take, by reason.",
+        labels=["signal", "reason"],
+    )
+    pending = GaugeMetricFamily(
+        "agentrun_items_pending", "Items acknowledged and not yet in the store.", labels=["signal"]
+    )
+    for signal, terms in snapshot.terms.items():
+        for family, reasons in ((refused, terms.refused), (dead, terms.dead_lettered)):
+            for reason, items in sorted(reasons.items()):
+                family.add_metric([signal.value, reason], items)
+        pending.add_metric([signal.value], terms.pending)
+    yield refused
+    yield dead
+    yield pending
+
+
+def _beside(snapshot: Snapshot) -> Iterator[Metric]:
+    for name, text, values in (
+        ("agentrun_values_cut", "Values cut to the length limit.", snapshot.values_cut),
+        ("agentrun_values_redacted", "Values with a redaction.", snapshot.values_redacted),
+    ):
+        family = CounterMetricFamily(name, text, labels=["signal"])
+        for signal in snapshot.terms:
+            family.add_metric([signal.value], values.get(signal, 0))
+        yield family
+    requests = CounterMetricFamily(
+        "agentrun_receiver_requests",
+        "Export requests by outcome (ok, partial, or why not).",
+        labels=["signal", "transport", "outcome"],
+    )
+    for (signal_name, transport, outcome), number in sorted(snapshot.requests.items()):
+        requests.add_metric([signal_name, transport, outcome], number)
+    yield requests
+    failures = CounterMetricFamily(
+        "agentrun_store_flush_failures", "Flushes the store did not take.", labels=["reason"]
+    )
+    for reason, number in sorted(snapshot.flush_failures.items()):
+        failures.add_metric([reason], number)
+    yield failures
+    errors = GaugeMetricFamily(
+        "agentrun_last_error_timestamp_seconds",
+        "When a component last failed; /readyz and the log say how.",
+        labels=["component"],
+    )
+    for component, error in sorted(snapshot.last_errors.items()):
+        errors.add_metric([component], error.at_ns / 1e9)
+    yield errors
+
+
+def _flushes(snapshot: Snapshot) -> Metric:
+    bounds = [str(bound) for bound in FLUSH_BUCKETS_SECS] + ["+Inf"]
+    total = 0
+    buckets: list[tuple[str, float]] = []
+    for bound, count in zip(bounds, snapshot.flushes.counts, strict=True):
+        total += count
+        buckets.append((bound, total))
+    family = HistogramMetricFamily(
+        "agentrun_store_flush_seconds", "Time one flush to the store took."
+    )
+    family.add_metric([], buckets=buckets, sum_value=snapshot.flushes.sum_secs)
+    return family

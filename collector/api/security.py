@@ -1,0 +1,186 @@
+"""Who may ask what: the gate in front of every route, before a body is read.
+
+A web page that somebody has open must not reach a collector on the same machine:
+- a DNS name that was rebound to 127.0.0.1 fails on `Host` (addresses and `localhost` cannot be
+  rebound, other names must be configured);
+- a form or script of another site fails on `Origin`, and, as a request that changes state needs
+  a JSON type or the header `X-Agentrun-Request`, on the preflight that no CORS header answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from collector.api.errors import answer
+from collector.api.service import RequestError
+from collector.errors import ForbiddenError, PermanentError, TooLargeError
+
+BODY_MAX_BYTES: Final = 1 << 20
+REQUEST_HEADER: Final = "x-agentrun-request"
+"""Any value; a request without a body sends it instead of a JSON content type."""
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+PROBES: Final = frozenset({"/healthz", "/readyz"})
+"""Asked by schedulers under any Host and without a key; they show details only to `read`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who is asking, after authentication."""
+
+    name: str
+    """Written into events as the actor."""
+    roles: frozenset[str] = frozenset()
+    """Of ingest, read, control and admin."""
+    workspace: str = ""
+    """A tenant's key: sees only this workspace, unless it is admin."""
+
+    @property
+    def scope(self) -> str:
+        """The only workspace this caller sees; "" for all."""
+        return "" if "admin" in self.roles else self.workspace
+
+    def need(self, *roles: str) -> None:
+        """Raises ForbiddenError unless the caller has one of `roles`; admin has every role."""
+        if not self.roles & {*roles, "admin"}:
+            raise ForbiddenError(
+                f"key {self.name!r} has the roles {', '.join(sorted(self.roles)) or 'none'}; "
+                f"this needs {' or '.join(roles)}"
+            )
+
+
+LOCAL: Final = Caller(name="local", roles=frozenset({"ingest", "read", "control", "admin"}))
+"""Everyone who reaches a collector that has no keys: it listens on loopback only."""
+
+Authenticate = Callable[[Mapping[str, str]], Caller]
+"""Lower-case request headers -> who it is.  Raises UnauthenticatedError."""
+
+
+def anyone(headers: Mapping[str, str]) -> Caller:
+    """For a collector without keys."""
+    return LOCAL
+
+
+def host_allowed(host: str, allowed: Collection[str]) -> bool:
+    """Is the `Host` header an address, localhost, or a configured name (any port)?"""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    if name == "localhost" or name.endswith(".localhost") or name in allowed:
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def origin_allowed(origin: str, host: str, allowed: Collection[str]) -> bool:
+    """Is the page the collector's own, or of a configured origin?  `null` never is."""
+    if origin in allowed:
+        return True
+    parts = urlsplit(origin)
+    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
+
+
+class Gate:
+    """ASGI middleware: Host, Origin, content type, key and size, in this order."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        authenticate: Authenticate = anyone,
+        allowed_hosts: Collection[str] = (),
+        allowed_origins: Collection[str] = (),
+    ) -> None:
+        self._app = app
+        self._authenticate = authenticate
+        self._hosts = frozenset(host.lower() for host in allowed_hosts)
+        self._origins = frozenset(allowed_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.lower(): value for name, value in Headers(scope=scope).items()}
+        try:
+            scope.setdefault("state", {})["caller"] = self._admit(scope, headers)
+            length = headers.get("content-length", "0")
+            if length.isdecimal() and int(length) > BODY_MAX_BYTES:
+                raise too_large()
+        except PermanentError as error:
+            await answer(error)(scope, receive, send)
+            return
+        await self._app(scope, _bounded(receive), send)
+
+    def _admit(self, scope: Scope, headers: Mapping[str, str]) -> Caller | None:
+        """Raises PermanentError.  `None`: a probe whose caller is not to see details."""
+        probe = scope["path"] in PROBES
+        host, origin = headers.get("host", ""), headers.get("origin")
+        try:
+            if not host_allowed(host, self._hosts):
+                raise Misdirected(host)
+            if origin is not None and not origin_allowed(origin, host, self._origins):
+                raise ForbiddenError(f"requests from pages of {origin} are not allowed")
+            if scope["method"] not in SAFE_METHODS and not _deliberate(headers):
+                raise NotJson(headers.get("content-type", ""))
+            return self._authenticate(headers)
+        except PermanentError:
+            if probe:
+                return None
+            raise
+
+
+class Misdirected(RequestError):
+    """421: the Host header is no name of this collector."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"Host {host!r} is not a name of this collector",
+            "Use an address or localhost, or add the name to `api.allowed_hosts`.",
+            "host_not_allowed",
+        )
+
+
+class NotJson(RequestError):
+    """415: a state-changing request without a JSON content type."""
+
+    def __init__(self, content_type: str) -> None:
+        super().__init__(
+            f"content type {content_type!r} is not accepted",
+            "Send `Content-Type: application/json`, or `X-Agentrun-Request: 1` without a body.",
+            "content_type",
+        )
+
+
+def too_large() -> TooLargeError:
+    return TooLargeError(f"the request body is over the limit of {BODY_MAX_BYTES} bytes")
+
+
+def _deliberate(headers: Mapping[str, str]) -> bool:
+    """Did code that may talk to us make this request?  A form of another page cannot."""
+    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return content_type == "application/json" or REQUEST_HEADER in headers
+
+
+def _bounded(receive: Receive) -> Receive:
+    """A body without a length is counted as it comes."""
+    seen = 0
+
+    async def receive_bounded() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > BODY_MAX_BYTES:
+            raise too_large()
+        return message
+
+    return receive_bounded

@@ -1,0 +1,287 @@
+"""What the HTTP API and the command line share: the operations, and how their input is read.
+
+`Operations` has two implementations: `collector.api.local` works on a store, inside a collector or
+without one; `collector.api.remote` asks a running collector over HTTP.  Both take and return the
+same values, so that `agentrun runs list` prints the same thing either way.  This module imports
+nothing heavy: the command line starts with it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+from collector.errors import PermanentError
+
+Document = dict[str, Any]
+"""A JSON object; its fields are those of docs/api.md."""
+
+FILTERS: Final[Mapping[str, str]] = {
+    "agent": "agent name",
+    "workflow": "workflow name",
+    "task_type": "task type",
+    "status": "initiated, running, paused, completed, failed, killed or timed_out",
+    "stop_reason": "why the run stopped",
+    "session": "session id",
+    "conversation": "conversation id",
+    "user": "user id",
+    "request": "request id",
+    "trace": "trace id: runs that have spans of this trace",
+    "environment": "deployment environment",
+    "version": "version of the agent or of the application",
+}
+"""Filter name -> what it compares with, exactly and case-sensitively.  `since`, `until`, `tag` and
+`limit` have forms of their own."""
+
+STATUSES: Final = frozenset(
+    {"initiated", "running", "paused", "completed", "failed", "killed", "timed_out"}
+)
+LIMIT_DEFAULT: Final = 50
+LIMIT_MAX: Final = 100_000
+TEXT_MAX: Final = 1024
+"""Characters of a filter value, a feedback name or label."""
+COMMENT_MAX: Final = 16_384
+
+_TIME: Final = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII
+)
+_AGO: Final = re.compile(r"(\d{1,9})([smhdw])\Z", re.ASCII)
+_SECONDS_MAX: Final = 9_223_372_036
+"""Int64 nanoseconds end in the year 2262."""
+_UNIT_SECS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class RequestError(PermanentError):
+    """400: the request can never succeed as it is; `hint` says what would."""
+
+    def __init__(self, message: str, hint: str = "", reason: str = "bad_request") -> None:
+        super().__init__(message, reason)
+        self.hint = hint
+
+
+class NotFoundError(RequestError):
+    """404: there is no such run (or it is not the caller's to see)."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint, "not_found")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunQuery:
+    """Which runs to list, newest first.  "" and `None` stand for "any"."""
+
+    agent: str = ""
+    workflow: str = ""
+    task_type: str = ""
+    status: str = ""
+    stop_reason: str = ""
+    session: str = ""
+    conversation: str = ""
+    user: str = ""
+    request: str = ""
+    trace: str = ""
+    environment: str = ""
+    version: str = ""
+    workspace: str = ""
+    """Set by the API for a tenant's key; not a filter that a request can name."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    since_ns: int | None = None
+    """Started at or after this time."""
+    until_ns: int | None = None
+    """Started before this time."""
+    limit: int = LIMIT_DEFAULT
+
+    def within(self, workspace: str) -> RunQuery:
+        """The same query for a tenant: nothing of another workspace."""
+        return replace(self, workspace=workspace)
+
+    def parameters(self) -> list[tuple[str, str]]:
+        """As query parameters of `GET /v1/runs`; `parse_query` reads them back."""
+        pairs = [(name, value) for name in FILTERS if (value := getattr(self, name))]
+        pairs += [("tag", f"{key}={value}") for key, value in self.tags.items()]
+        pairs += _period(self.since_ns, self.until_ns)
+        return [*pairs, ("limit", str(self.limit))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selector:
+    """Which runs to erase: ids, or everything that matches all other fields.  Never empty."""
+
+    run_ids: tuple[str, ...] = ()
+    user: str = ""
+    session: str = ""
+    since_ns: int | None = None
+    until_ns: int | None = None
+
+    def __post_init__(self) -> None:
+        period = self.since_ns is not None or self.until_ns is not None
+        by_filter = self.user or self.session or period
+        if not self.run_ids and not by_filter:
+            raise RequestError(
+                "nothing selected: erasing needs run ids, or user, session, since or until",
+                "Name what to erase; there is no way to erase everything by accident.",
+            )
+        if self.run_ids and by_filter:
+            raise RequestError(
+                "run ids and filters together are ambiguous",
+                "Erase by run id, or by user, session, since and until.",
+            )
+
+    def parameters(self) -> list[tuple[str, str]]:
+        """The filters as query parameters of `DELETE /v1/runs`."""
+        pairs = [(name, value) for name in ("user", "session") if (value := getattr(self, name))]
+        return pairs + _period(self.since_ns, self.until_ns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """Somebody's or something's judgment of a run, at any time after it began."""
+
+    run_id: str
+    name: str
+    """What is judged: `rating`, `helpful`, `downstream_completed`, ..."""
+    score: float | None = None
+    label: str = ""
+    comment: str = ""
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not self.run_id:
+            problems.append("run_id is missing")
+        if not self.name.strip():
+            problems.append("name is missing")
+        if self.score is None and not self.label and not self.comment:
+            problems.append("one of score, label and comment is needed")
+        if self.score is not None and not math.isfinite(self.score):
+            problems.append("score must be a finite number")
+        for what, most in (("name", TEXT_MAX), ("label", TEXT_MAX), ("comment", COMMENT_MAX)):
+            if len(getattr(self, what)) > most:
+                problems.append(f"{what} is longer than {most} characters")
+        if problems:
+            raise RequestError("feedback: " + "; ".join(problems), "See docs/api.md, Feedback.")
+
+
+class Operations(Protocol):
+    """What can be done with runs.  Documents are JSON-ready.
+
+    Raises RequestError for bad input, NotFoundError for an unknown run, StoreError when the store
+    does not answer, RetryableError while the collector cannot take more.
+    """
+
+    def runs(self, query: RunQuery) -> list[Document]:
+        """Run documents, newest first."""
+
+    def run(self, run_id: str) -> Document | None:
+        """`{run, steps, events}`; an id that a later fold replaced resolves to its successor."""
+
+    def delete(self, selector: Selector, *, actor: str) -> Document:
+        """Erase whole trace groups everywhere; what was erased, in numbers, and by whom."""
+
+    def feedback(self, feedback: Feedback, *, actor: str) -> Document:
+        """Record feedback and give the run a new revision; the recorded event."""
+
+    def doctor(self) -> list[Document]:
+        """Findings `{check, status (ok | warn | fail), message, hint}` of what can be seen here."""
+
+    def tail(self) -> Iterator[Document]:
+        """Run documents as they change, until the caller stops."""
+
+
+def parse_time(text: str, now_ns: int) -> int:
+    """RFC 3339 with an offset, or an age such as `15m`, `2h`, `7d`; as Unix nanoseconds.
+
+    Raises ValueError with a sentence that says what is accepted.
+    """
+    if ago := _AGO.match(text):
+        return max(0, now_ns - int(ago[1]) * _UNIT_SECS[ago[2]] * 1_000_000_000)
+    if parts := _TIME.match(text):
+        date, clock, fraction, offset = parts.groups()
+        offset = "+00:00" if offset in "Zz" else offset
+        try:
+            moment = datetime.fromisoformat(f"{date}T{clock}{offset}")
+        except ValueError as error:
+            raise ValueError(f"{text!r} is no time: {error}") from None
+        elapsed = moment - datetime(1970, 1, 1, tzinfo=UTC)
+        seconds = elapsed.days * 86_400 + elapsed.seconds
+        if not 0 <= seconds < _SECONDS_MAX:
+            raise ValueError(f"{text!r} is out of range: 1970 to 2262 can be stored")
+        return seconds * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
+    raise ValueError(
+        f"{text!r} is no time: use RFC 3339 such as 2025-01-31T08:00:00Z, or an age such as "
+        "15m, 2h or 7d"
+    )
+
+
+def format_time(time_ns: int) -> str:
+    """RFC 3339 in UTC with nine decimals."""
+    seconds, fraction = divmod(time_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
+
+
+def parse_query(pairs: Iterable[tuple[str, str]], *, now_ns: int) -> RunQuery:
+    """Query parameters as a `RunQuery`.  Raises one RequestError that names all problems."""
+    fields, tags, problems = _read(pairs, now_ns, FILTERS, known=("tag", "limit"))
+    if fields.get("status", "") not in STATUSES | {""}:
+        problems.append(f"status: {fields['status']!r} is none of {', '.join(sorted(STATUSES))}")
+    if problems:
+        raise RequestError("; ".join(problems), "Filters are listed in docs/api.md.")
+    return RunQuery(tags=tags, **fields)
+
+
+def parse_selector(pairs: Iterable[tuple[str, str]], *, now_ns: int) -> Selector:
+    """Query parameters of `DELETE /v1/runs` as a `Selector`.  Raises RequestError."""
+    fields, _, problems = _read(pairs, now_ns, ("user", "session"), known=())
+    if problems:
+        raise RequestError("; ".join(problems), "Erasing takes user, session, since and until.")
+    return Selector(**fields)
+
+
+def _read(
+    pairs: Iterable[tuple[str, str]],
+    now_ns: int,
+    exact: Iterable[str],
+    *,
+    known: Sequence[str],
+) -> tuple[dict[str, Any], dict[str, str], list[str]]:
+    """(fields, tags, problems)."""
+    exact = frozenset(exact)
+    fields: dict[str, Any] = {}
+    tags: dict[str, str] = {}
+    problems: list[str] = []
+    for name, value in pairs:
+        if name not in exact and name not in ("since", "until", *known):
+            names = ", ".join((*sorted(exact), "since", "until", *known))
+            problems.append(f"unknown filter {name!r}; there are {names}")
+        elif not value or len(value) > TEXT_MAX:
+            problems.append(f"{name}: expected 1 to {TEXT_MAX} characters, got {len(value)}")
+        elif name == "tag":
+            key, equals, tag = value.partition("=")
+            if not key or not equals:
+                problems.append(f"tag: expected KEY=VALUE, got {value!r}")
+            tags[key] = tag
+        elif name in fields or f"{name}_ns" in fields:
+            problems.append(f"{name}: given more than once")
+        elif name in ("since", "until"):
+            try:
+                fields[f"{name}_ns"] = parse_time(value, now_ns)
+            except ValueError as error:
+                problems.append(f"{name}: {error}")
+        elif name == "limit":
+            if value.isascii() and value.isdecimal() and 1 <= int(value) <= LIMIT_MAX:
+                fields[name] = int(value)
+            else:
+                problems.append(f"limit: expected 1 to {LIMIT_MAX}, got {value!r}")
+        else:
+            fields[name] = value
+    if "until_ns" in fields and fields["until_ns"] <= fields.get("since_ns", -1):
+        problems.append("until: must be later than since")
+    return fields, tags, problems
+
+
+def _period(since_ns: int | None, until_ns: int | None) -> list[tuple[str, str]]:
+    bounds = (("since", since_ns), ("until", until_ns))
+    return [(name, format_time(time_ns)) for name, time_ns in bounds if time_ns is not None]
