@@ -274,6 +274,8 @@ class Step:
     handoff_to: str = ""
     cost_nano_usd: int | None = None
     """Cost that the emitter itself reported for this step."""
+    payment_nano_usd: int = 0
+    """What this step paid to a paid endpoint, as the emitter reported it; not part of `cost_nano_usd`."""
     revenue_nano_usd: int = 0
     input_structure: str = ""
     """For a run's root: keys, types and lengths of its input as JSON, never values."""
