@@ -8,7 +8,7 @@ between them arrives.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 
@@ -21,6 +21,8 @@ Price = Callable[[Usage, str, str, int], tuple[int | None, str]]
 ToolPrice = Callable[[Step], int | None]
 
 FAR_NS = 1 << 63
+ATTEMPTS_MAX = 100
+"""Repetitions are numbered up to here."""
 REWRITE = ("", "")
 """`placed_as` of a bucket whose steps were written under different runs."""
 
@@ -95,8 +97,8 @@ class CallCost:
 class Attempts:
     """Repetitions of one call (kind, name, arguments), by (start time, span id)."""
 
-    entries: list[tuple[int, str, bool]] = field(default_factory=list)
-    """(start_ns, span id, failed)."""
+    entries: list[tuple[int, str, bool, Node]] = field(default_factory=list)
+    """(start_ns, span id, failed, node); the first two are unique, so nodes are never compared."""
     failures: int = 0
 
     @property
@@ -104,11 +106,33 @@ class Attempts:
         """Calls that directly follow a failed one."""
         return self.failures - (1 if self.entries and self.entries[-1][2] else 0)
 
-    def previous(self, entry: tuple[int, str, bool]) -> tuple[str, int]:
+    def insert(self, node: Node, failed: bool) -> None:
+        entry = (node.step.start_ns, node.step.span_id, failed, node)
+        at = bisect_left(self.entries, entry[:2])
+        self.entries.insert(at, entry)
+        self.failures += failed
+        self._touch(at + 1)
+
+    def remove(self, node: Node, failed: bool) -> None:
+        at = bisect_left(self.entries, (node.step.start_ns, node.step.span_id))
+        del self.entries[at]
+        self.failures -= failed
+        self._touch(at)
+
+    def _touch(self, at: int) -> None:
+        """What follows an attempt that came or went is numbered anew."""
+        while at < len(self.entries):
+            _, _, failed, node = self.entries[at]
+            node.dirty = True
+            if not failed:
+                return
+            at += 1
+
+    def previous(self, step: Step) -> tuple[str, int]:
         """(span id of the failed attempt before this one, how many failed in a row) or ("", 0)."""
-        at = bisect_left(self.entries, entry)
+        at = bisect_left(self.entries, (step.start_ns, step.span_id))
         count = 0
-        while at - count > 0 and self.entries[at - count - 1][2] and count < 100:
+        while at - count > 0 and self.entries[at - count - 1][2] and count < ATTEMPTS_MAX:
             count += 1
         return (self.entries[at - 1][1], count) if count else ("", 0)
 
@@ -130,9 +154,11 @@ class Bucket:
         "agent_name",
         "aggregate",
         "attempts",
+        "busy",
         "dialects",
         "end_ns",
         "fan_out",
+        "first_model",
         "labels",
         "last_model",
         "merged_into",
@@ -164,7 +190,10 @@ class Bucket:
         """The first explicit run id, with the (start_ns, span id) that stated it."""
         self.aggregate: Step | None = None
         """The outermost agent or chain span that states usage: read where no model span does."""
+        self.first_model: Step | None = None
         self.last_model: Step | None = None
+        self.busy: list[tuple[int, int]] = []
+        """Disjoint intervals covered by counted steps, in order."""
         self.responses: tuple[int, str, Step] | None = None
         """The last explicit final-response step."""
         self.attempts: dict[AttemptKey, Attempts] = {}
@@ -199,19 +228,22 @@ class Bucket:
             self.dialects[step.dialect] = self.dialects.get(step.dialect, 0) + 1
         kind = step.kind
         if kind in COUNTED:
-            self._count(step, kind, tool_price)
+            self._count(node, kind, tool_price)
         elif step.usage is not None and (self.aggregate is None or step.key < self.aggregate.key):
             self.aggregate = step
         if step.agent_name and (self.agent_name is None or step.key < self.agent_name[:2]):
             self.agent_name = (*step.key, step.agent_name)
 
-    def _count(self, step: Step, kind: Kind, tool_price: ToolPrice) -> None:
-        tally = self.tally
+    def _count(self, node: Node, kind: Kind, tool_price: ToolPrice) -> None:
+        step, tally = node.step, self.tally
+        cover(self.busy, step.start_ns, step.end_ns)
         if step.role is Role.RESPONSE and (self.responses is None or step.key > self.responses[:2]):
             self.responses = (*step.key, step)
         if kind is Kind.MODEL:
             if self.last_model is None or step.key > self.last_model.key:
                 self.last_model = step
+            if self.first_model is None or step.key < self.first_model.key:
+                self.first_model = step
             self.fan_out = max(self.fan_out, len(step.tool_requests))
             return
         tally.steps += 1
@@ -231,9 +263,9 @@ class Bucket:
             tally.plan_steps += 1
         price = step.cost_nano_usd if step.cost_nano_usd is not None else tool_price(step)
         tally.tool_cost_nano_usd += price or 0
-        self.attempt(step, step.failed)
+        self.attempt(node, step.failed)
 
-    def add_call(self, cost: CallCost, sign: int = 1) -> None:
+    def add_call(self, cost: CallCost, node: Node, sign: int = 1) -> None:
         """Count one logical model call, or take it back (`sign` -1) before it changes."""
         tally, merged = self.tally, cost.merged
         tally.steps += sign
@@ -261,22 +293,23 @@ class Bucket:
         for names, name in ((self.models, merged.model), (self.providers, merged.provider)):
             if name:
                 names[name] = names.get(name, 0) + sign
-        self.attempt(merged.counting, merged.failed, sign)
+        self.attempt(node, merged.failed, sign)
 
-    def attempt(self, step: Step, failed: bool, sign: int = 1) -> None:
+    def attempt(self, node: Node, failed: bool, sign: int = 1) -> None:
         """Note a call that may repeat another or be repeated."""
-        key = attempt_key(step)
+        key = attempt_key(node.step)
         attempts = self.attempts.get(key)
         if attempts is None:
             attempts = self.attempts[key] = Attempts()
         before = attempts.retries
-        entry = (step.start_ns, step.span_id, failed)
         if sign > 0:
-            insort(attempts.entries, entry)
+            attempts.insert(node, failed)
         else:
-            del attempts.entries[bisect_left(attempts.entries, entry)]
-        attempts.failures += sign * failed
+            attempts.remove(node, failed)
         self.tally.retries += attempts.retries - before
+
+    def attempts_of(self, step: Step) -> Attempts | None:
+        return self.attempts.get(attempt_key(step))
 
     def absorb(self, other: Bucket) -> None:
         """Take everything of `other`; which top they are under is the caller's concern."""
@@ -286,10 +319,10 @@ class Bucket:
         self.tally.add(other.tally)
         self.start_ns = min(self.start_ns, other.start_ns)
         self.end_ns = max(self.end_ns, other.end_ns)
-        for key, entry in other.labels.items():
+        for key, stated in other.labels.items():
             mine = self.labels.get(key)
-            if mine is None or entry[:2] < mine[:2]:
-                self.labels[key] = entry
+            if mine is None or stated[:2] < mine[:2]:
+                self.labels[key] = stated
         self.agent_name = earliest(self.agent_name, other.agent_name)
         self.run_id = earliest(self.run_id, other.run_id)
         if other.aggregate is not None and (
@@ -300,6 +333,12 @@ class Bucket:
             self.last_model is None or other.last_model.key > self.last_model.key
         ):
             self.last_model = other.last_model
+        if other.first_model is not None and (
+            self.first_model is None or other.first_model.key < self.first_model.key
+        ):
+            self.first_model = other.first_model
+        for start_ns, end_ns in other.busy:
+            cover(self.busy, start_ns, end_ns)
         if other.responses is not None and (
             self.responses is None or other.responses[:2] > self.responses[:2]
         ):
@@ -312,6 +351,9 @@ class Bucket:
             retries -= ours.retries + theirs.retries
             ours.entries = sorted(ours.entries + theirs.entries)
             ours.failures += theirs.failures
+            if ours.failures:
+                for entry in ours.entries:
+                    entry[3].dirty = True
             retries += ours.retries
         self.tally.retries = retries
         for mine_uses, their_uses in (
@@ -327,6 +369,18 @@ class Bucket:
             self.placed_as = other.placed_as
         elif other.placed_as not in (None, self.placed_as):
             self.placed_as = REWRITE
+
+
+def cover(intervals: list[tuple[int, int]], start: int, end: int) -> None:
+    """Add [start, end] to disjoint ordered intervals, joining those that it touches."""
+    first = bisect_left(intervals, (start, start))
+    if first and intervals[first - 1][1] >= start:
+        first -= 1
+    last = first
+    while last < len(intervals) and intervals[last][0] <= end:
+        start, end = min(start, intervals[last][0]), max(end, intervals[last][1])
+        last += 1
+    intervals[first:last] = [(start, end)]
 
 
 def earliest(

@@ -68,6 +68,8 @@ class _Assembler:
         """id of an invocation's bucket -> the invocations directly inside it."""
         self._runs: list[Assembly] = []
         self._unplaced: dict[int, tuple[Trace, Bucket]] = {}
+        self._todo: list[tuple[Assembly, Bucket]] = []
+        """Invocations whose inside is still to be looked at: a list, as nesting may be deep."""
         for trace in traces:
             for bucket in trace.tops.values():
                 self._sort_in(trace, bucket)
@@ -91,12 +93,15 @@ class _Assembler:
         bare = self._enclosures.pop("", None)
         for run_id in sorted(self._enclosures):
             self._explicit(run_id, self._enclosures[run_id])
+            self._look_inside()
         if bare is not None:
             self._default(bare)
+            self._look_inside()
         # Invocations that are each other's parents: hostile, but they too belong to some run.
         while self._unplaced:
-            trace, bucket = min(self._unplaced.values(), key=_by_start)
-            self._open(own_id(bucket), trace, bucket, None)
+            _, bucket = min(self._unplaced.values(), key=_by_start)
+            self._open(own_id(bucket), bucket, None)
+            self._look_inside()
         self._runs.sort(key=_run_order)
         return [run for root in self._runs for run in descend(root)]
 
@@ -105,7 +110,7 @@ class _Assembler:
         own = [t for t in tops if t[1].top is not None and t[1].top.role is Role.SDK]
         inside = [t for t in tops if t not in own[:1]]
         if own:
-            run = self._open(run_id, *own[0], None)
+            run = self._open(run_id, own[0][1], None)
             self._descend(run, inside, run.root, adopts=True)
         else:
             run = Assembly(run_id)
@@ -133,7 +138,7 @@ class _Assembler:
             self._descend(run, tops, None, adopts=True)
             others = []
         elif tops:
-            run = self._open(self._group_id, *tops[0], None)
+            run = self._open(self._group_id, tops[0][1], None)
             others = tops[1:]
         else:
             run = Assembly(self._group_id)
@@ -145,22 +150,23 @@ class _Assembler:
             )
             others = []
         run.buckets += loose
-        for trace, bucket in others:
-            self._open(own_id(bucket), trace, bucket, None)
+        for _, bucket in others:
+            self._open(own_id(bucket), bucket, None)
 
-    def _open(self, run_id: str, trace: Trace, bucket: Bucket, parent: Assembly | None) -> Assembly:
+    def _open(self, run_id: str, bucket: Bucket, parent: Assembly | None) -> Assembly:
         """A run whose root is the top of `bucket`, with everything inside it."""
         self._unplaced.pop(id(bucket), None)
         run = Assembly(run_id, bucket.top, parent, buckets=[bucket])
         (self._runs if parent is None else parent.children).append(run)
-        self._inside(run, bucket)
+        self._todo.append((run, bucket))
         return run
 
-    def _inside(self, run: Assembly, bucket: Bucket) -> None:
-        top = bucket.top
-        assert top is not None
-        below = sorted(self._below.pop(id(bucket), ()), key=_by_start)
-        self._descend(run, below, top, adopts=top.role in ADOPTING)
+    def _look_inside(self) -> None:
+        while self._todo:
+            run, bucket = self._todo.pop()
+            assert bucket.top is not None
+            below = sorted(self._below.pop(id(bucket), ()), key=_by_start)
+            self._descend(run, below, bucket.top, adopts=bucket.top.role in ADOPTING)
 
     def _descend(
         self,
@@ -171,21 +177,21 @@ class _Assembler:
         adopts: bool,
     ) -> None:
         """Adopt the invocations directly inside, or open a child run for each."""
-        direct = [t for t in inside if adopts and not behind_tool(*t)]
-        name = wrapper.agent_name if wrapper else ""
-        if not name and wrapper is None and direct:
-            name = direct[0][1].top.agent_name if direct[0][1].top else ""
-        for trace, bucket in inside:
+        direct = [
+            bucket.top for trace, bucket in inside if adopts and not behind_tool(trace, bucket)
+        ]
+        direct_ids = {id(top) for top in direct}
+        name = wrapper.agent_name if wrapper else next((t.agent_name for t in direct if t), "")
+        for _, bucket in inside:
             top = bucket.top
             assert top is not None
-            alone = len(direct) == 1 or (name != "" and top.agent_name == name)
-            if (trace, bucket) in direct and alone:
+            if id(top) in direct_ids and (len(direct) == 1 or (name and top.agent_name == name)):
                 self._unplaced.pop(id(bucket), None)
                 run.adopted.append(top)
                 run.buckets.append(bucket)
-                self._inside(run, bucket)
+                self._todo.append((run, bucket))
             else:
-                self._open(own_id(bucket), trace, bucket, run)
+                self._open(own_id(bucket), bucket, run)
 
 
 def own_id(bucket: Bucket) -> str:

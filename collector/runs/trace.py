@@ -221,7 +221,7 @@ class Trace:
         applied = self._applied.pop(id(call), None)
         if applied is not None:
             _, bucket, cost = applied
-            bucket.find().add_call(cost, -1)
+            bucket.find().add_call(cost, self.nodes[cost.merged.counting.span_id], -1)
 
     def _apply(self, call: Call) -> None:
         """Count a call in the bucket of the span that counts for it."""
@@ -230,7 +230,7 @@ class Trace:
         counting = cost.merged.counting
         node = self.nodes[counting.span_id]
         bucket = node.bucket.find()
-        bucket.add_call(cost)
+        bucket.add_call(cost, node)
         self._applied[id(call)] = (call, bucket, cost)
         if len(call.steps) > 1:
             for step in call.steps:

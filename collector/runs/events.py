@@ -1,0 +1,148 @@
+"""Events the fold reads: log records with these names, and what the collector itself records.
+
+Their effect on a run is a function of the set of events, whatever order they came in: by
+(time, event id).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from otel_agentrun.step import Event
+
+RUN_STARTED: Final = "agentrun.run.started"
+RUN_HEARTBEAT: Final = "agentrun.run.heartbeat"
+RUN_PAUSED: Final = "agentrun.run.paused"
+RUN_RESUMED: Final = "agentrun.run.resumed"
+RUN_ENDED: Final = "agentrun.run.ended"
+RUN_CLOSED: Final = "agentrun.run.closed"
+"""Made by the collector: the quiet period passed, or heartbeats stopped."""
+PAYMENT: Final = "agentrun.payment"
+FEEDBACK: Final = "agentrun.feedback"
+FINDING: Final = "agentrun.finding"
+DECISION: Final = "agentrun.decision"
+EVALUATION: Final = "gen_ai.evaluation.result"
+ERASED: Final = "agentrun.erased"
+"""Made by the collector: who erased what.  Never folded."""
+
+FOLDED: Final = frozenset(
+    {
+        RUN_STARTED, RUN_HEARTBEAT, RUN_PAUSED, RUN_RESUMED, RUN_ENDED, RUN_CLOSED, PAYMENT,
+        FEEDBACK, FINDING, DECISION, EVALUATION,
+        "gen_ai.client.operation.exception", "gen_ai.execute_tool.exception",
+    }
+)  # fmt: skip
+"""Other log records are stored as logs and read with the run; they change nothing in it."""
+
+OUTCOMES: Final = frozenset({"success", "soft_failure", "process_failure", "failure"})
+"""A feedback label that is one of these is the run's outcome."""
+
+NANO: Final = 1_000_000_000
+
+
+def event_id(
+    name: str, at_ns: int, trace_id: str, run_id: str, attributes: Mapping[str, str], body: str = ""
+) -> str:
+    """32 hex of a digest over the content: a resent event is the same event."""
+    digest = hashlib.blake2b(digest_size=16)
+    parts = (
+        name,
+        str(at_ns),
+        trace_id,
+        run_id,
+        body,
+        *(f"{k}\0{attributes[k]}" for k in sorted(attributes)),
+    )
+    for part in parts:
+        digest.update(part.encode("utf-8", "surrogatepass"))
+        digest.update(b"\1")
+    return digest.hexdigest()
+
+
+def make_event(
+    name: str,
+    at_ns: int,
+    *,
+    trace_id: str = "",
+    run_id: str = "",
+    span_id: str = "",
+    attributes: Mapping[str, str],
+) -> Event:
+    """An event of the collector's own, with its deterministic id."""
+    return Event(
+        event_id=event_id(name, at_ns, trace_id, run_id, attributes),
+        name=name,
+        at_ns=at_ns,
+        trace_id=trace_id,
+        span_id=span_id,
+        run_id=run_id,
+        attributes=attributes,
+    )
+
+
+@dataclass(slots=True)
+class EventFacts:
+    """What the events of one run say."""
+
+    ended: Event | None = None
+    closed: Event | None = None
+    started_ns: int = 0
+    paused: bool = False
+    paused_ns: int = 0
+    outcome: str = ""
+    payment_cost_nano_usd: int = 0
+    revenue_nano_usd: int = 0
+    quality: dict[str, str] | None = None
+    findings: list[Event] | None = None
+
+
+def read_events(events: Iterable[Event]) -> EventFacts:
+    """Read the events of a run in order of (time, event id)."""
+    facts = EventFacts(quality={}, findings=[])
+    assert facts.quality is not None
+    assert facts.findings is not None
+    paused_at = 0
+    for event in sorted(events, key=lambda e: (e.at_ns, e.event_id)):
+        attributes = event.attributes
+        if event.name == RUN_ENDED:
+            facts.ended = event
+        elif event.name == RUN_CLOSED:
+            facts.closed = event
+        elif event.name == RUN_STARTED:
+            facts.started_ns = facts.started_ns or event.at_ns
+        elif event.name == RUN_PAUSED and not paused_at:
+            facts.paused, paused_at = True, event.at_ns
+        elif event.name == RUN_RESUMED and paused_at:
+            facts.paused_ns += event.at_ns - paused_at
+            facts.paused, paused_at = False, 0
+        elif event.name == PAYMENT:
+            amount = nano_usd(attributes.get("agentrun.payment.usd", ""))
+            if attributes.get("agentrun.payment.kind") == "revenue":
+                facts.revenue_nano_usd += amount
+            else:
+                facts.payment_cost_nano_usd += amount
+        elif event.name == FEEDBACK:
+            name = attributes.get("agentrun.feedback.name", "feedback")
+            label = attributes.get("agentrun.feedback.label", "")
+            facts.quality[name] = label or attributes.get("agentrun.feedback.score", "")
+            if label in OUTCOMES:
+                facts.outcome = label
+        elif event.name == EVALUATION:
+            name = attributes.get("gen_ai.evaluation.name", "evaluation")
+            facts.quality[name] = attributes.get(
+                "gen_ai.evaluation.score.label", ""
+            ) or attributes.get("gen_ai.evaluation.score.value", "")
+        elif event.name == FINDING:
+            facts.findings.append(event)
+    return facts
+
+
+def nano_usd(text: str) -> int:
+    """Decimal USD as nano-USD; anything else is 0."""
+    try:
+        return round(float(text) * NANO)
+    except (ValueError, OverflowError):
+        return 0

@@ -1,0 +1,239 @@
+"""A trace group: the unit of the fold.  `fold(steps, events)` is what it all has to equal.
+
+A group takes steps and events in any order, any number of times, and yields what changed since it
+was last asked.  Restoring one from the store is adding what the store has of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from collector.runs.bucket import Node
+from collector.runs.identity import Assembly, assemble, group_id
+from collector.runs.run import Changes, PlacedStep, Removed, Run
+from collector.runs.summary import summarize
+from collector.runs.trace import NO_PRICING, Added, Pricing, Trace
+from otel_agentrun.dialects import REVISION
+from otel_agentrun.step import COUNTED, Event, Kind, Step
+
+REVISION_SHIFT = 40
+
+
+class TraceGroup:
+    """Traces that are folded together, and the events of their runs."""
+
+    __slots__ = (
+        "_fresh", "_pricing", "_written", "dirty", "events", "open_runs", "size", "traces",
+    )  # fmt: skip
+
+    def __init__(self, pricing: Pricing = NO_PRICING) -> None:
+        self.traces: dict[str, Trace] = {}
+        self.events: dict[str, Event] = {}
+        self.dirty = False
+        self.size = 0
+        """Distinct spans."""
+        self.open_runs = 0
+        """Runs without an end, as of the last `changes`."""
+        self._pricing = pricing
+        self._written: dict[str, int] = {}
+        """run id -> start time of the rows in the store."""
+        self._fresh: list[str] = []
+        """Ids of events not yet written."""
+
+    def add(self, step: Step) -> Added:
+        """Take one step in; only `DUPLICATE` and `OLDER` change nothing."""
+        trace = self.traces.get(step.trace_id)
+        if trace is None:
+            trace = self.traces[step.trace_id] = Trace(step.trace_id, self._pricing)
+        added = trace.add(step)
+        if added is Added.NEW:
+            self.size += 1
+            self.dirty = True
+        elif added is Added.NEWER:
+            self.traces[step.trace_id] = trace.rebuilt()
+            self.dirty = True
+        return added
+
+    def add_event(self, event: Event) -> bool:
+        """Take one event in; False when it was known."""
+        if event.event_id in self.events:
+            return False
+        self.events[event.event_id] = event
+        self._fresh.append(event.event_id)
+        self.dirty = True
+        return True
+
+    def restore(self, steps: Iterable[Step], events: Iterable[Event], runs: Iterable[Run]) -> None:
+        """Take in what the store has of this group: nothing of it needs to be written again,
+        unless folding it with what is here moves it."""
+        for run in runs:
+            self._written.setdefault(run.run_id, run.started_at_ns)
+        for step in steps:
+            self.add(step)
+        for event in events:
+            if event.event_id not in self.events:
+                self.events[event.event_id] = event
+                self.dirty = True
+
+    def absorb(self, other: TraceGroup) -> None:
+        """Join two groups: a link, a shared run id or conversation ties their traces."""
+        self.traces |= other.traces
+        self.events |= other.events
+        self._fresh += other._fresh
+        self._written |= other._written
+        self.size += other.size
+        self.dirty = True
+
+    @property
+    def revision(self) -> int:
+        """Grows with the normalizer and with the distinct spans and events of the group."""
+        return (REVISION << REVISION_SHIFT) + self.size + len(self.events)
+
+    @property
+    def group_id(self) -> str:
+        traces = [trace for trace in self.traces.values() if trace.tops]
+        if traces:
+            return group_id(traces)
+        return min((e.at_ns, e.trace_id or e.run_id) for e in self.events.values())[1]
+
+    def assemblies(self) -> list[Assembly]:
+        """The runs of this group, parents first; none for a trace in which no agent acts."""
+        traces = [trace for trace in self.traces.values() if trace.tops]
+        found = assemble(traces) if traces else []
+        known = {run.run_id for run in found}
+        named = {event.run_id for event in self.events.values() if event.run_id}
+        # A run that has announced itself and has no span yet.
+        started = [
+            Assembly(run_id) for run_id in sorted(named - known) if run_id and not self.traces
+        ]
+        return found + started
+
+    def runs(self) -> list[Run]:
+        """What the group folds to, now."""
+        identifier, revision = self.group_id, self.revision
+        events = list(self.events.values())
+        found: list[Run] = []
+        for run in self.assemblies():
+            if run.parent is None:
+                found += summarize(run, identifier, events, self._pricing, revision).values()
+        return found
+
+    def changes(self) -> Changes:
+        """What is to be written since the last call: moved steps, all runs, removed runs, events."""
+        self.dirty = False
+        identifier, revision = self.group_id, self.revision
+        events = list(self.events.values())
+        assemblies = self.assemblies()
+        runs: dict[str, Run] = {}
+        for run in assemblies:
+            if run.parent is None:
+                runs |= summarize(run, identifier, events, self._pricing, revision)
+        steps: list[PlacedStep] = []
+        owner: dict[str, str] = {}
+        for assembly in assemblies:
+            self._place(assembly, runs[assembly.run_id], steps, owner)
+        removed = self._removed(runs, owner, identifier, revision)
+        self._written = {run_id: run.started_at_ns for run_id, run in runs.items()}
+        self.open_runs = sum(run.ended_at_ns == 0 for run in runs.values())
+        top = assemblies[0].run_id if assemblies else ""
+        fresh = [self.events[event_id] for event_id in self._fresh]
+        self._fresh = []
+        return Changes(
+            steps=tuple(steps),
+            runs=tuple(runs.values()),
+            removed=removed,
+            events=tuple((e, e.run_id if e.run_id in runs else top, identifier) for e in fresh),
+        )
+
+    def _place(
+        self, assembly: Assembly, run: Run, steps: list[PlacedStep], owner: dict[str, str]
+    ) -> None:
+        """Rows of the steps of one run that are new or moved."""
+        as_ = (run.run_id, run.agent_name)
+        root = assembly.root
+        for bucket in assembly.buckets:
+            moved = bucket.placed_as != as_
+            bucket.placed_as = as_
+            for node in bucket.nodes:
+                if not (moved or node.dirty):
+                    continue
+                node.dirty = False
+                step = node.step
+                owner[step.span_id] = run.run_id
+                child = ""
+                run_id = run.run_id
+                if step is root and assembly.parent is not None:
+                    # A child run's root is a step of its parent and the root of its own run.
+                    run_id, child = assembly.parent.run_id, run.run_id
+                cost, confidence = self._cost(node)
+                retry_of, attempt = self._attempt(node)
+                steps.append(
+                    PlacedStep(
+                        step=step,
+                        run_id=run_id,
+                        group_id=run.group_id,
+                        revision=run.revision,
+                        agent_name=step.agent_name or run.agent_name,
+                        counted=step.kind in COUNTED and not node.duplicate_of,
+                        duplicate_of=node.duplicate_of,
+                        cost_nano_usd=cost,
+                        cost_confidence=confidence,
+                        attempt=step.attempt or attempt,
+                        retry_of=retry_of,
+                        child_run_id=child,
+                    )
+                )
+
+    def _cost(self, node: Node) -> tuple[int | None, str]:
+        step = node.step
+        if step.kind is Kind.MODEL:
+            if node.duplicate_of:
+                return None, ""
+            call = self.traces[step.trace_id].cost_of(node)
+            return (call.cost_nano_usd, call.confidence) if call else (None, "")
+        if step.kind not in COUNTED:
+            return None, ""
+        price = step.cost_nano_usd
+        if price is None:
+            price = self._pricing.tool(step)
+        return price, "" if price is None else "exact"
+
+    def _attempt(self, node: Node) -> tuple[str, int]:
+        if node.step.kind not in COUNTED or node.duplicate_of:
+            return "", 0
+        attempts = node.bucket.find().attempts_of(node.step)
+        return attempts.previous(node.step) if attempts else ("", 0)
+
+    def _removed(
+        self, runs: dict[str, Run], owner: dict[str, str], identifier: str, revision: int
+    ) -> tuple[Removed, ...]:
+        """Rows that an earlier fold wrote: of runs that are no more, or under another hour."""
+        removed = []
+        for run_id, started_at_ns in self._written.items():
+            run = runs.get(run_id)
+            if run is not None and run.started_at_ns == started_at_ns:
+                continue
+            span_id = run_id.rpartition("-")[2]
+            heir = "" if run is not None else owner.get(span_id) or next(iter(runs), "")
+            removed.append(
+                Removed(
+                    run_id=run_id,
+                    group_id=identifier,
+                    started_at_ns=started_at_ns,
+                    replaced_by=heir,
+                    revision=revision,
+                )
+            )
+        return tuple(removed)
+
+
+def fold(
+    steps: Iterable[Step], events: Iterable[Event] = (), pricing: Pricing = NO_PRICING
+) -> list[Run]:
+    """The runs of one trace group: pure, whatever the order and number of equal steps."""
+    group = TraceGroup(pricing)
+    for step in steps:
+        group.add(step)
+    for event in events:
+        group.add_event(event)
+    return group.runs()

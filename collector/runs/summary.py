@@ -1,0 +1,327 @@
+"""From an assembled run to the `Run` that is stored: totals, labels, cost and data quality."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from collector.runs.bucket import Bucket, Tally
+from collector.runs.events import EventFacts, read_events
+from collector.runs.identity import Assembly, descend
+from collector.runs.run import Finding, Run
+from collector.runs.status import conclude, own_roots
+from collector.runs.trace import Pricing
+from otel_agentrun.step import Event, Step
+
+LABELS: Final = (
+    "session_id", "session_name", "session_path", "conversation_id", "request_id", "agent_role",
+    "agent_type", "agent_version", "workflow_name", "task_type", "service_name", "environment",
+    "workspace", "department", "virtual_key", "user_id", "trigger", "execution", "output_type",
+    "result_ref", "policy_version", "tool_contract_version", "route_config_version",
+    "index_version", "app_version", "summary",
+)  # fmt: skip
+"""Labels of steps that are run fields of the same name."""
+
+PREFIXES: Final = ("prompt_versions.", "feature_flags.", "tags.")
+
+
+def summarize(
+    assembly: Assembly, group_id: str, events: Sequence[Event], pricing: Pricing, revision: int
+) -> dict[str, Run]:
+    """The root run `assembly` and its descendants, by run id.
+
+    `events` are those of the whole group, `revision` the group's.
+    """
+    by_run = _events_by_run(assembly, events)
+    found: dict[str, Run] = {}
+    totals: dict[str, Tally] = {}
+    depths: dict[str, int] = {}
+    everyone = descend(assembly)
+    for run in reversed(everyone):  # children before their parents: a total includes theirs
+        facts = read_events(by_run.get(run.run_id, ()))
+        own = own_tally(run, facts)
+        aggregated = _use_aggregate(run, own, pricing, totals)
+        total = Tally()
+        total.add(own)
+        for child in run.children:
+            total.add(totals[child.run_id])
+        totals[run.run_id] = total
+        depths[run.run_id] = 1 + max((depths[child.run_id] for child in run.children), default=0)
+        found[run.run_id] = _run(
+            run,
+            group_id,
+            facts,
+            own,
+            total,
+            aggregated=aggregated,
+            depth=depths[run.run_id],
+            price_version=pricing.version,
+            revision=revision,
+        )
+    return {run.run_id: found[run.run_id] for run in everyone}
+
+
+def _events_by_run(root: Assembly, events: Sequence[Event]) -> dict[str, list[Event]]:
+    """Events by the run they are of: named by id, by the span they are in, else by their trace."""
+    if not events:
+        return {}
+    runs = {run.run_id: run for run in descend(root)}
+    by_span = {
+        (node.step.trace_id, node.step.span_id): run.run_id
+        for run in runs.values()
+        for bucket in run.buckets
+        for node in bucket.nodes
+    }
+    traces = {trace_id for trace_id, _ in by_span}
+    found: dict[str, list[Event]] = {}
+    for event in events:
+        if event.run_id in runs:
+            run_id = event.run_id
+        elif (event.trace_id, event.span_id) in by_span:
+            run_id = by_span[event.trace_id, event.span_id]
+        elif event.trace_id in traces and not event.run_id:
+            run_id = root.run_id
+        else:
+            continue
+        found.setdefault(run_id, []).append(event)
+    return found
+
+
+def own_tally(run: Assembly, facts: EventFacts) -> Tally:
+    tally = Tally()
+    for bucket in run.buckets:
+        tally.add(bucket.tally)
+    tally.payment_cost_nano_usd += facts.payment_cost_nano_usd
+    tally.revenue_nano_usd += facts.revenue_nano_usd
+    return tally
+
+
+def _use_aggregate(
+    run: Assembly, own: Tally, pricing: Pricing, totals: Mapping[str, Tally]
+) -> bool:
+    """Usage on agent and chain spans counts only where there is no model span at all."""
+    if own.model_calls or any(totals[child.run_id].model_calls for child in run.children):
+        return False
+    stated = [b.aggregate for b in run.buckets if b.aggregate is not None]
+    if not stated:
+        return False
+    step = min(stated, key=lambda s: s.key)
+    usage = step.usage
+    assert usage is not None
+    own.input_tokens += usage.input_tokens or 0
+    own.output_tokens += usage.output_tokens or 0
+    own.cache_read_tokens += usage.cache_read_tokens or 0
+    own.cache_write_tokens += usage.cache_write_tokens or 0
+    own.reasoning_tokens += usage.reasoning_tokens or 0
+    cost = step.cost_nano_usd
+    if cost is None:
+        cost, _ = pricing.model(usage, step.provider, step.model, step.start_ns)
+    if cost is None:
+        own.calls_unpriced += 1
+    else:
+        own.model_cost_nano_usd += cost
+        own.calls_estimated += 1
+    return True
+
+
+def _run(
+    run: Assembly,
+    group_id: str,
+    facts: EventFacts,
+    own: Tally,
+    total: Tally,
+    *,
+    aggregated: bool,
+    depth: int,
+    price_version: str,
+    revision: int,
+) -> Run:
+    buckets = [bucket for bucket in run.buckets if bucket.nodes]
+    labels = _labels(run, buckets)
+    conclusion = conclude(run, buckets, facts)
+    open_ = conclusion.status in ("initiated", "running", "paused")
+    root = run.root
+    start = root.start_ns if root else min((b.start_ns for b in buckets), default=facts.started_ns)
+    end = 0
+    if not open_:
+        end = root.end_ns if root else max((b.end_ns for b in buckets), default=start)
+        if root is None and facts.ended is not None:
+            end = max(end, facts.ended.at_ns)
+    output = _last(buckets)
+    grouped: dict[str, dict[str, str]] = {prefix: {} for prefix in PREFIXES}
+    for name, value in labels.items():
+        for prefix in PREFIXES:
+            if name.startswith(prefix):
+                grouped[prefix][name[len(prefix) :]] = value
+    counts = own.counts()
+    return Run(
+        run_id=run.run_id,
+        group_id=group_id,
+        parent_run_id=run.parent.run_id if run.parent else "",
+        root_run_id=run.top.run_id,
+        child_run_ids=tuple(sorted(child.run_id for child in run.children)),
+        trace_ids=_trace_ids(buckets),
+        root_span_id=root.span_id if root else "",
+        **{name: labels.get(name, "") for name in LABELS},
+        agent_name=_agent_name(run, buckets),
+        agent_id=_first(step.agent_id for step in own_roots(run)) or labels.get("agent_id", ""),
+        status=conclusion.status,
+        stop_reason=conclusion.stop_reason,
+        outcome=conclusion.outcome,
+        failure_mode=conclusion.failure_mode,
+        error_type=conclusion.error_type,
+        error_message=conclusion.error_message,
+        error_span_id=conclusion.error.span_id if conclusion.error else "",
+        started_at_ns=start,
+        ended_at_ns=end,
+        busy_ns=_busy_ns(buckets),
+        paused_ns=facts.paused_ns,
+        input_span=_first_model(buckets),
+        output_span=(output.trace_id, output.span_id) if output else ("", ""),
+        input_structure=_first(step.input_structure for step in own_roots(run)),
+        own=counts,
+        total=total.counts() if run.children else counts,
+        max_depth=depth,
+        max_fan_out=max(_fan_out(run), *(bucket.fan_out for bucket in buckets), 0),
+        cost_confidence=_confidence(own),
+        cost_confidence_total=_confidence(total),
+        cost_source=_source(own),
+        price_version=price_version if own.calls_from_prices or aggregated else "",
+        models=_names(bucket.models for bucket in buckets),
+        providers=_names(bucket.providers for bucket in buckets),
+        tools=_names(bucket.tools for bucket in buckets),
+        prompt_versions=grouped["prompt_versions."],
+        feature_flags=grouped["feature_flags."],
+        out_of_scope=labels.get("out_of_scope", "").lower() in ("true", "1"),
+        findings=tuple(_finding(event) for event in facts.findings or ()),
+        quality=facts.quality or {},
+        tags=grouped["tags."],
+        dialects=_names(bucket.dialects for bucket in buckets),
+        data_quality=_data_quality(own, aggregated=aggregated, missing=conclusion.root_missing),
+        revision=revision,
+    )
+
+
+def _labels(run: Assembly, buckets: Iterable[Bucket]) -> dict[str, str]:
+    """What the run's root says goes first, then the earliest step that says anything."""
+    labels: dict[str, str] = {}
+    for step in own_roots(run):
+        for name, value in step.labels.items():
+            labels.setdefault(name, value)
+    entries = sorted(
+        (entry for bucket in buckets for entry in bucket.labels.values()),
+        key=lambda entry: entry[:2],
+    )
+    for _, _, stated in entries:
+        for name, value in stated.items():
+            labels.setdefault(name, value)
+    return labels
+
+
+def _agent_name(run: Assembly, buckets: Iterable[Bucket]) -> str:
+    named = _first(step.agent_name for step in own_roots(run))
+    if named:
+        return named
+    first = min((b.agent_name for b in buckets if b.agent_name), default=None)
+    return first[2] if first else ""
+
+
+def _trace_ids(buckets: Iterable[Bucket]) -> tuple[str, ...]:
+    starts: dict[str, int] = {}
+    for bucket in buckets:
+        trace_id = bucket.nodes[0].step.trace_id
+        starts[trace_id] = min(bucket.start_ns, starts.get(trace_id, bucket.start_ns))
+    return tuple(sorted(starts, key=lambda trace_id: (starts[trace_id], trace_id)))
+
+
+def _first_model(buckets: Iterable[Bucket]) -> tuple[str, str]:
+    """What the first model call was asked is the run's input where its root does not say."""
+    first: Step | None = None
+    for bucket in buckets:
+        step = bucket.first_model
+        if step is not None and (first is None or step.key < first.key):
+            first = step
+    return (first.trace_id, first.span_id) if first else ("", "")
+
+
+def _last(buckets: Sequence[Bucket]) -> Step | None:
+    """The final-response step: an explicit one, else the last model call."""
+    explicit = [b.responses[2] for b in buckets if b.responses]
+    models = [b.last_model for b in buckets if b.last_model]
+    return max(explicit or models, key=lambda step: step.key, default=None)
+
+
+def _busy_ns(buckets: Iterable[Bucket]) -> int:
+    """Time covered by at least one counted step."""
+    return sum_of_union(interval for bucket in buckets for interval in bucket.busy)
+
+
+def sum_of_union(intervals: Iterable[tuple[int, int]]) -> int:
+    total = 0
+    until = 0
+    for start, end in sorted(intervals):
+        if end > until:
+            total += end - max(start, until)
+            until = end
+    return total
+
+
+def _fan_out(run: Assembly) -> int:
+    """Child runs under one span: agents started from one place."""
+    below: dict[tuple[str, str], int] = {}
+    for child in run.children:
+        if child.root is not None:
+            parent = (child.root.trace_id, child.root.parent_span_id)
+            below[parent] = below.get(parent, 0) + 1
+    return max(below.values(), default=0)
+
+
+def _confidence(tally: Tally) -> str:
+    if tally.calls_unpriced:
+        return "unknown"
+    return "estimated" if tally.calls_estimated else "exact"
+
+
+def _source(tally: Tally) -> str:
+    if tally.calls_from_emitter and tally.calls_from_prices:
+        return "mixed"
+    if tally.calls_from_emitter:
+        return "emitter"
+    return "prices" if tally.calls_from_prices else ""
+
+
+def _names(uses: Iterable[Mapping[str, int]]) -> tuple[str, ...]:
+    return tuple(sorted({name for each in uses for name, count in each.items() if count}))
+
+
+def _finding(event: Event) -> Finding:
+    get = event.attributes.get
+    spans = get("agentrun.finding.span_ids", "")
+    return Finding(
+        rule=get("agentrun.finding.rule", ""),
+        kind=get("agentrun.finding.kind", ""),
+        severity=get("agentrun.finding.severity", ""),
+        explanation=get("agentrun.finding.explanation", ""),
+        span_ids=tuple(spans.split(",")) if spans else (),
+        at_ns=event.at_ns,
+    )
+
+
+def _data_quality(own: Tally, *, aggregated: bool, missing: bool) -> tuple[str, ...]:
+    """What a person should know about the figures: sorted, bounded names."""
+    noted = []
+    if missing:
+        noted.append("root_missing")
+    if own.calls_without_usage:
+        noted.append("tokens_missing")
+    if own.duplicate_spans:
+        noted.append("duplicate_model_spans")
+    if aggregated:
+        noted.append("usage_from_aggregate")
+    if own.calls_unpriced > own.calls_without_usage:
+        noted.append("price_unknown")
+    return tuple(sorted(noted))
+
+
+def _first(values: Iterable[str]) -> str:
+    return next((value for value in values if value), "")
