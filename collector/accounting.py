@@ -103,8 +103,6 @@ class Snapshot:
     terms: Mapping[Signal, Terms]
     values_cut: Mapping[Signal, int]
     values_redacted: Mapping[Signal, int]
-    requests: Mapping[tuple[str, str, str], int]
-    """(signal, transport `grpc` or `http`, outcome) -> export requests."""
     flushes: Histogram
     flush_failures: Mapping[str, int]
     """By reason."""
@@ -124,7 +122,6 @@ class Accounting:
         self._terms = {signal: Terms() for signal in Signal}
         self._values_cut: Counter[Signal] = Counter()
         self._values_redacted: Counter[Signal] = Counter()
-        self._requests: Counter[tuple[str, str, str]] = Counter()
         self._flushes = Histogram()
         self._flush_failures: Counter[str] = Counter()
         self._last_errors: dict[str, LastError] = {}
@@ -188,14 +185,6 @@ class Accounting:
                 self._values_cut[signal] += cut
                 self._values_redacted[signal] += redacted
 
-    def request(self, signal: str, transport: str, outcome: str) -> None:
-        """One export request: `transport` is grpc or http, `outcome` ok, partial or a reason."""
-        with self._lock:
-            key = (signal, transport, outcome)
-            if key not in self._requests and len(self._requests) >= REASONS_MAX * 4:
-                key = (signal, transport, "other")
-            self._requests[key] += 1
-
     def flushed(self, secs: float) -> None:
         """One flush reached the store; it took `secs`."""
         with self._lock:
@@ -218,7 +207,6 @@ class Accounting:
                 terms={signal: terms.copy() for signal, terms in self._terms.items()},
                 values_cut=dict(self._values_cut),
                 values_redacted=dict(self._values_redacted),
-                requests=dict(self._requests),
                 flushes=Histogram(
                     counts=list(self._flushes.counts), sum_secs=self._flushes.sum_secs
                 ),

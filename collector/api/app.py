@@ -19,7 +19,7 @@ from collector.api import documents
 from collector.api.errors import answer, error_document
 from collector.api.health import Health, Status
 from collector.api.metrics import CONTENT_TYPE, Metrics
-from collector.api.security import Authenticate, Caller, Gate, anyone
+from collector.api.security import Gate, require_any, tenant
 from collector.api.service import (
     FILTERS,
     Document,
@@ -33,6 +33,7 @@ from collector.api.service import (
 )
 from collector.api.updates import Updates
 from collector.errors import OverloadedError, PermanentError, RetryableError, StoreError
+from collector.receiver.auth import Keyring, Principal, Role
 
 log = logging.getLogger(__name__)
 
@@ -53,24 +54,19 @@ def json(content: object, status: int = 200) -> Response:
     return Response(orjson.dumps(content), status, media_type="application/json")
 
 
-def _caller(request: Request) -> Caller:
-    caller: Caller | None = request.state.caller
-    assert caller is not None, "only probes come through the gate without a caller"
-    return caller
-
-
-def _needs(*roles: str) -> Callable[[Request], Caller]:
-    def check(request: Request) -> Caller:
-        caller = _caller(request)
-        caller.need(*roles)
-        return caller
+def _needs(*roles: Role) -> Callable[[Request], Principal]:
+    def check(request: Request) -> Principal:
+        principal: Principal | None = request.state.principal
+        assert principal is not None, "only probes come through the gate without one"
+        require_any(principal, *roles)
+        return principal
 
     return check
 
 
-Reader = Annotated[Caller, Depends(_needs("read"))]
-Judge = Annotated[Caller, Depends(_needs("ingest", "control"))]
-Admin = Annotated[Caller, Depends(_needs("admin"))]
+Reader = Annotated[Principal, Depends(_needs(Role.READ))]
+Judge = Annotated[Principal, Depends(_needs(Role.INGEST, Role.CONTROL))]
+Admin = Annotated[Principal, Depends(_needs(Role.ADMIN))]
 
 
 def _parameter(name: str, text: str, **schema: object) -> Document:
@@ -102,7 +98,8 @@ def create_app(
     metrics: Metrics,
     updates: Updates,
     version: str = "",
-    authenticate: Authenticate = anyone,
+    keyring: Keyring | None = None,
+    peers_verified: bool = False,
     allowed_hosts: Collection[str] = (),
     allowed_origins: Collection[str] = (),
     now_ns: Callable[[], int] = time.time_ns,
@@ -118,7 +115,8 @@ def create_app(
     )
     app.add_middleware(
         Gate,
-        authenticate=authenticate,
+        keyring=Keyring() if keyring is None else keyring,
+        peers_verified=peers_verified,
         allowed_hosts=allowed_hosts,
         allowed_origins=allowed_origins,
     )
@@ -140,8 +138,8 @@ def _add_runs(app: FastAPI, operations: Operations, now_ns: Callable[[], int]) -
     def list_runs(request: Request, caller: Reader) -> Response:
         """Runs, newest first."""
         query = parse_query(request.query_params.multi_items(), now_ns=now_ns())
-        if caller.scope:
-            query = query.within(caller.scope)
+        if workspace := tenant(caller):
+            query = query.within(workspace)
         return json(operations.runs(query))
 
     @app.get(
@@ -175,10 +173,11 @@ def _add_runs(app: FastAPI, operations: Operations, now_ns: Callable[[], int]) -
         return json(operations.delete(selector, actor=caller.name))
 
 
-def visible(operations: Operations, run_id: str, caller: Caller) -> Document:
+def visible(operations: Operations, run_id: str, caller: Principal) -> Document:
     """The run's document.  Raises NotFoundError also when it belongs to another workspace."""
     shown = operations.run(run_id)
-    if shown is None or (caller.scope and shown["run"].get("workspace") != caller.scope):
+    workspace = tenant(caller)
+    if shown is None or (workspace and shown["run"].get("workspace") != workspace):
         raise NotFoundError(f"no run {run_id!r}", "`agentrun runs list` shows those there are.")
     return shown
 
@@ -203,7 +202,7 @@ def _add_feedback(app: FastAPI, operations: Operations) -> None:
             label=body.label or "",
             comment=body.comment or "",
         )
-        if caller.scope:
+        if tenant(caller):
             visible(operations, body.run_id, caller)
         return json(operations.feedback(feedback, actor=caller.name), 201)
 
@@ -238,7 +237,8 @@ def _add_events(app: FastAPI, updates: Updates) -> None:
         )
 
 
-async def _stream(updates: Updates, caller: Caller) -> AsyncIterator[bytes]:
+async def _stream(updates: Updates, caller: Principal) -> AsyncIterator[bytes]:
+    workspace = tenant(caller)
     with updates.follow() as follower:
         if follower is None:
             raise OverloadedError("too many readers follow runs", "followers", 10.0)
@@ -249,7 +249,7 @@ async def _stream(updates: Updates, caller: Caller) -> AsyncIterator[bytes]:
             chunks += [
                 _event("run", run)
                 for run in runs
-                if not caller.scope or run.get("workspace") == caller.scope
+                if not workspace or run.get("workspace") == workspace
             ]
             yield b"".join(chunks) or b": still here\n\n"
 
@@ -273,8 +273,8 @@ def _add_operations(app: FastAPI, operations: Operations, health: Health, metric
         """Journal writable, store written and read back; what is wrong and what to do."""
         findings = await run_in_threadpool(health.findings)
         ready = all(finding.status is not Status.FAIL for finding in findings)
-        caller: Caller | None = request.state.caller
-        details = caller is not None and bool(caller.roles & {"read", "admin"})
+        principal: Principal | None = request.state.principal
+        details = principal is not None and principal.allows(Role.READ)
         checks = [finding.document() for finding in findings] if details else None
         return json({"ready": ready, "checks": checks}, 200 if ready else 503)
 
@@ -284,7 +284,7 @@ def _add_operations(app: FastAPI, operations: Operations, health: Health, metric
         response_class=Response,
         tags=["operations"],
     )
-    def prometheus(caller: Reader) -> Response:
+    async def prometheus(caller: Reader) -> Response:
         """Prometheus text: received, stored, refused, pending and more, by signal and reason."""
         return Response(metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 

@@ -19,14 +19,11 @@ from collector.errors import (
 
 STATUS: Final = {
     "not_found": 404,
-    "host_not_allowed": 421,
     "content_type": 415,
 }
 """HTTP status of a PermanentError by its reason, where the class does not decide."""
 
 HINTS: Final = {
-    401: "Send `Authorization: Bearer KEY`; keys are listed under `auth` in the config.",
-    403: "Use a key that has the role; roles are ingest, read, control and admin.",
     413: "Send less at once.",
     429: "Nothing is wrong with the request: send it again after the delay.",
     503: "Send it again later; /readyz says what is wrong.",

@@ -24,6 +24,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from collector.accounting import FLUSH_BUCKETS_SECS, Accounting, Snapshot, Terms
+from collector.receiver.stats import ReceiverStats
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -60,14 +61,21 @@ class Metrics:
     """A registry of its own: nothing global, so that several collectors fit in one test process."""
 
     def __init__(
-        self, accounting: Accounting, gauges: Mapping[str, Callable[[], float]] | None = None
+        self,
+        accounting: Accounting,
+        *,
+        gauges: Mapping[str, Callable[[], float]] | None = None,
+        receiver: ReceiverStats | None = None,
     ) -> None:
+        """`gauges`: a function for each metric of `GAUGES` that this collector has."""
         gauges = gauges or {}
         unknown = sorted(set(gauges) - set(GAUGES))
         assert not unknown, f"gauges without a help text in GAUGES: {unknown}"
         self._registry = CollectorRegistry()
         self._registry.register(_Counters(accounting))
         self._registry.register(_Gauges(gauges))
+        if receiver is not None:
+            self._registry.register(_Requests(receiver))
         ProcessCollector(registry=self._registry)
 
     def render(self) -> bytes:
@@ -101,6 +109,51 @@ class _Gauges(Collector):
             except Exception:  # one broken gauge must not cost the other metrics
                 continue
             yield GaugeMetricFamily(name, GAUGES[name], value=value)
+
+    def describe(self) -> list[Metric]:
+        return []
+
+
+class _Requests(Collector):
+    """What the receivers count; written and read on the event loop's thread."""
+
+    def __init__(self, stats: ReceiverStats) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterator[Metric]:
+        stats = self._stats
+        requests = CounterMetricFamily(
+            "agentrun_receiver_requests",
+            "Export requests by outcome: ok, partial, or the reason of the refusal.",
+            labels=["transport", "signal", "encoding", "outcome"],
+        )
+        for key, number in sorted(stats.requests.items()):
+            requests.add_metric(list(key), number)
+        yield requests
+        for name, text, sizes in (
+            ("agentrun_receiver_wire_bytes", "Bytes of bodies as sent.", stats.wire_bytes),
+            ("agentrun_receiver_body_bytes", "Bytes of bodies inflated.", stats.body_bytes),
+        ):
+            family = CounterMetricFamily(name, text, labels=["transport", "signal"])
+            for (transport, signal), size in sorted(sizes.items()):
+                family.add_metric([transport, signal], size)
+            yield family
+        unexpected = CounterMetricFamily(
+            "agentrun_receiver_unexpected",
+            "Requests that failed by a bug of the collector; the log has each class once.",
+            labels=["exception"],
+        )
+        for exception, number in sorted(stats.unexpected.items()):
+            unexpected.add_metric([exception], number)
+        yield unexpected
+        yield GaugeMetricFamily(
+            "agentrun_receiver_in_flight", "Requests being served.", value=stats.in_flight
+        )
+        yield GaugeMetricFamily(
+            "agentrun_receiver_in_flight_bytes",
+            "Bytes of bodies held for them.",
+            value=stats.in_flight_bytes,
+        )
 
     def describe(self) -> list[Metric]:
         return []
@@ -142,14 +195,6 @@ def _beside(snapshot: Snapshot) -> Iterator[Metric]:
         for signal in snapshot.terms:
             family.add_metric([signal.value], values.get(signal, 0))
         yield family
-    requests = CounterMetricFamily(
-        "agentrun_receiver_requests",
-        "Export requests by outcome (ok, partial, or why not).",
-        labels=["signal", "transport", "outcome"],
-    )
-    for (signal_name, transport, outcome), number in sorted(snapshot.requests.items()):
-        requests.add_metric([signal_name, transport, outcome], number)
-    yield requests
     failures = CounterMetricFamily(
         "agentrun_store_flush_failures", "Flushes the store did not take.", labels=["reason"]
     )

@@ -9,9 +9,7 @@ A web page that somebody has open must not reach a collector on the same machine
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from ipaddress import ip_address
+from collections.abc import Collection, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -21,6 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from collector.api.errors import answer
 from collector.api.service import RequestError
 from collector.errors import ForbiddenError, PermanentError, TooLargeError
+from collector.receiver.auth import Keyring, Principal, Role, is_loopback
+from collector.receiver.browser import check_host
 
 BODY_MAX_BYTES: Final = 1 << 20
 REQUEST_HEADER: Final = "x-agentrun-request"
@@ -30,56 +30,17 @@ PROBES: Final = frozenset({"/healthz", "/readyz"})
 """Asked by schedulers under any Host and without a key; they show details only to `read`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Who is asking, after authentication."""
-
-    name: str
-    """Written into events as the actor."""
-    roles: frozenset[str] = frozenset()
-    """Of ingest, read, control and admin."""
-    workspace: str = ""
-    """A tenant's key: sees only this workspace, unless it is admin."""
-
-    @property
-    def scope(self) -> str:
-        """The only workspace this caller sees; "" for all."""
-        return "" if "admin" in self.roles else self.workspace
-
-    def need(self, *roles: str) -> None:
-        """Raises ForbiddenError unless the caller has one of `roles`; admin has every role."""
-        if not self.roles & {*roles, "admin"}:
-            raise ForbiddenError(
-                f"key {self.name!r} has the roles {', '.join(sorted(self.roles)) or 'none'}; "
-                f"this needs {' or '.join(roles)}"
-            )
+def tenant(principal: Principal) -> str:
+    """The only workspace this principal sees; "" for all."""
+    if principal.allows(Role.ADMIN):
+        return ""
+    return principal.stamps.get("agentrun.workspace", "")
 
 
-LOCAL: Final = Caller(name="local", roles=frozenset({"ingest", "read", "control", "admin"}))
-"""Everyone who reaches a collector that has no keys: it listens on loopback only."""
-
-Authenticate = Callable[[Mapping[str, str]], Caller]
-"""Lower-case request headers -> who it is.  Raises UnauthenticatedError."""
-
-
-def anyone(headers: Mapping[str, str]) -> Caller:
-    """For a collector without keys."""
-    return LOCAL
-
-
-def host_allowed(host: str, allowed: Collection[str]) -> bool:
-    """Is the `Host` header an address, localhost, or a configured name (any port)?"""
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return False
-    if name == "localhost" or name.endswith(".localhost") or name in allowed:
-        return True
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
+def require_any(principal: Principal, *roles: Role) -> None:
+    """Raises ForbiddenError unless the principal has one of `roles`."""
+    if not any(principal.allows(role) for role in roles):
+        principal.require(roles[0])
 
 
 def origin_allowed(origin: str, host: str, allowed: Collection[str]) -> bool:
@@ -91,18 +52,24 @@ def origin_allowed(origin: str, host: str, allowed: Collection[str]) -> bool:
 
 
 class Gate:
-    """ASGI middleware: Host, Origin, content type, key and size, in this order."""
+    """ASGI middleware: Host, Origin, content type, key and size, in this order.
+
+    What it admits finds its `Principal` in `request.state.principal`.  `peers_verified`: the server
+    takes only connections with a client certificate that it verified.
+    """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        authenticate: Authenticate = anyone,
+        keyring: Keyring,
+        peers_verified: bool = False,
         allowed_hosts: Collection[str] = (),
         allowed_origins: Collection[str] = (),
     ) -> None:
         self._app = app
-        self._authenticate = authenticate
+        self._keyring = keyring
+        self._peers_verified = peers_verified
         self._hosts = frozenset(host.lower() for host in allowed_hosts)
         self._origins = frozenset(allowed_origins)
 
@@ -112,7 +79,7 @@ class Gate:
             return
         headers = {name.lower(): value for name, value in Headers(scope=scope).items()}
         try:
-            scope.setdefault("state", {})["caller"] = self._admit(scope, headers)
+            scope.setdefault("state", {})["principal"] = self._admit(scope, headers)
             length = headers.get("content-length", "0")
             if length.isdecimal() and int(length) > BODY_MAX_BYTES:
                 raise too_large()
@@ -121,33 +88,26 @@ class Gate:
             return
         await self._app(scope, _bounded(receive), send)
 
-    def _admit(self, scope: Scope, headers: Mapping[str, str]) -> Caller | None:
-        """Raises PermanentError.  `None`: a probe whose caller is not to see details."""
+    def _admit(self, scope: Scope, headers: Mapping[str, str]) -> Principal | None:
+        """Raises PermanentError.  `None`: a probe whose sender is not to see details."""
         probe = scope["path"] in PROBES
         host, origin = headers.get("host", ""), headers.get("origin")
         try:
-            if not host_allowed(host, self._hosts):
-                raise Misdirected(host)
+            check_host(host, self._hosts)
             if origin is not None and not origin_allowed(origin, host, self._origins):
                 raise ForbiddenError(f"requests from pages of {origin} are not allowed")
             if scope["method"] not in SAFE_METHODS and not _deliberate(headers):
                 raise NotJson(headers.get("content-type", ""))
-            return self._authenticate(headers)
+            peer = scope.get("client") or ("", 0)
+            return self._keyring.authenticate(
+                headers.get("authorization"),
+                peer_is_loopback=is_loopback(f"{peer[0]}:{peer[1]}"),
+                peer_is_verified=self._peers_verified,
+            )
         except PermanentError:
             if probe:
                 return None
             raise
-
-
-class Misdirected(RequestError):
-    """421: the Host header is no name of this collector."""
-
-    def __init__(self, host: str) -> None:
-        super().__init__(
-            f"Host {host!r} is not a name of this collector",
-            "Use an address or localhost, or add the name to `api.allowed_hosts`.",
-            "host_not_allowed",
-        )
 
 
 class NotJson(RequestError):

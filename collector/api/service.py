@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -186,9 +186,6 @@ class Operations(Protocol):
 
     def doctor(self) -> list[Document]:
         """Findings `{check, status (ok | warn | fail), message, hint}` of what can be seen here."""
-
-    def tail(self) -> Iterator[Document]:
-        """Run documents as they change, until the caller stops."""
 
 
 def parse_time(text: str, now_ns: int) -> int:
