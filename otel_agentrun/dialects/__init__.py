@@ -1,0 +1,122 @@
+"""One span of any emitter -> a `Step` (hot path) and readable `Content` (read path).
+
+Recognition is per span, never per resource: one process often mixes dialects in one trace.
+docs/dialects.md lists what is supported and shows how a dialect is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from otel_agentrun.dialects import agentrun, genai, messages, openinference, reading, transport
+from otel_agentrun.dialects.driver import STATUS_KEYS, Dialect, read
+from otel_agentrun.dialects.reading import Content
+from otel_agentrun.step import Event, Role, SpanView, Status, Step
+
+__all__ = [
+    "REVISION",
+    "Content",
+    "answer",
+    "content",
+    "dialect_of",
+    "event_step_fields",
+    "is_content_key",
+    "is_logic_event",
+    "is_logic_key",
+    "is_root_key",
+    "step",
+    "task",
+]
+
+REVISION: Final = 1
+"""Normalizer revision, part of a run's revision: raise it when the same span gives another step."""
+
+ORDER: Final = tuple(Dialect(module) for module in (agentrun, openinference, genai))
+"""The first that recognizes a span reads it: our own, marked by an attribute, the plain convention."""
+UNRECOGNIZED: Final = Dialect(transport)
+ALL: Final = (*ORDER, UNRECOGNIZED)
+
+KEYS_CACHED_MAX: Final = 65_536
+
+
+def dialect_of(span: SpanView) -> Dialect:
+    for dialect in ORDER:
+        if dialect.recognizes(span):
+            return dialect
+    return UNRECOGNIZED
+
+
+def step(span: SpanView) -> Step:
+    """The step of a span.  Never raises: a span nobody can read is an unrecognized one."""
+    try:
+        return read(span, dialect_of(span))
+    except Exception:
+        # A bug of a dialect must not cost the other spans of a batch: keep what needs no reading.
+        return Step(
+            trace_id=span.trace_id,
+            span_id=span.span_id,
+            parent_span_id=span.parent_span_id,
+            version=span.version,
+            name=span.name,
+            start_ns=span.start_ns,
+            end_ns=span.end_ns,
+            role=Role.NONE,
+            status=Status.ERROR if span.status_code == "Error" else Status.SUCCESS,
+        )
+
+
+def content(span: SpanView, logs: Sequence[Event] = ()) -> Content:
+    """What a span says; `logs` are the log records with its span id, in any order."""
+    return reading.read(span, dialect_of(span), logs)
+
+
+@lru_cache(maxsize=KEYS_CACHED_MAX)
+def is_logic_key(key: str) -> bool:
+    """Does any dialect's `step()` need this attribute key?"""
+    return key in STATUS_KEYS or any(dialect.reads(key) for dialect in ALL)
+
+
+@lru_cache(maxsize=KEYS_CACHED_MAX)
+def is_root_key(key: str) -> bool:
+    """Is this key worth handing over for a span without parent, in addition to logic keys?
+
+    It holds the input: large and repeated in every model span, asked for only on a run's root.
+    """
+    return any(dialect.reads_of_root(key) for dialect in ALL)
+
+
+@lru_cache(maxsize=KEYS_CACHED_MAX)
+def is_content_key(key: str) -> bool:
+    """Does any dialect's `content()` read this attribute key?"""
+    if key.startswith(reading.PREFIXES) or key in reading.REQUEST_KEYS:
+        return True
+    return any(
+        any(key in keys for keys in reading.COMMON.values())
+        or any(key in keys for keys in dialect.content_keys.values())
+        or key.startswith(dialect.content_prefixes)
+        or key in dialect.also_read
+        or dialect.table[key] is not None
+        for dialect in ALL
+    )
+
+
+def is_logic_event(name: str) -> bool:
+    """Does `step()` read span events of this name?"""
+    return name == "exception" or any(name in dialect.event_names for dialect in ALL)
+
+
+def event_step_fields(event: Event) -> Mapping[str, Any]:
+    """Step fields that a log record adds to its span (`tool_requests`, `finish_reasons`)."""
+    return genai.log_fields(event)
+
+
+def task(of: Content) -> str | None:
+    """The user's task as a model call below a run shows it, for runs that do not carry their input."""
+    return messages.task(of.messages_in) or of.input
+
+
+def answer(of: Content) -> str | None:
+    """The answer as the last model call of a run shows it, for runs that do not carry their output."""
+    return messages.answer(of.messages_out)

@@ -1,0 +1,63 @@
+"""Spans of our own SDK: `agentrun.step.kind` on top of the full GenAI attributes.
+
+Source: otel_agentrun/semconv.py.  `agentrun.*` facts on other emitters' spans (put there by the span
+processor or by baggage) are read in every dialect: see `driver.COMMON` and `labels.LABELS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from otel_agentrun import semconv
+from otel_agentrun.dialects import genai
+from otel_agentrun.dialects.driver import Found, Labels
+from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest
+
+NAME: Final = "agentrun"
+
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    **genai.KEYS,
+    "hit_count": (semconv.RETRIEVAL_HIT_COUNT,),
+    "input": (semconv.INPUT, *genai.KEYS["input"]),
+    "output": (*genai.KEYS["output"], semconv.OUTPUT),
+}
+
+ALSO_READ: Final = frozenset({semconv.STEP_KIND, semconv.STEP_ROLE, semconv.INPUT})
+EVENTS: Final = genai.EVENTS
+KINDS: Final[Mapping[str, Kind]] = {kind.value: kind for kind in Kind}
+ROLES: Final[Mapping[str, Role]] = {"response": Role.RESPONSE, "handoff": Role.HANDOFF}
+
+CONTENT: Final[Mapping[str, tuple[str, ...]]] = {
+    **genai.CONTENT,
+    "input": (semconv.INPUT,),
+    "output": (semconv.OUTPUT, *genai.CONTENT["output"]),
+    "data_source": (semconv.RETRIEVAL_COLLECTION, *genai.CONTENT["data_source"]),
+}
+CONTENT_PREFIXES: Final = genai.CONTENT_PREFIXES
+
+
+def recognizes(span: SpanView) -> bool:
+    return semconv.STEP_KIND in span.attributes
+
+
+def kind(span: SpanView) -> Kind:
+    return KINDS.get(span.text(semconv.STEP_KIND), Kind.OTHER)
+
+
+def role(span: SpanView, kind: Kind) -> Role:
+    if kind is Kind.RUN:
+        return Role.SDK
+    return ROLES.get(span.text(semconv.STEP_ROLE), Role.NONE) or genai.role(span, kind)
+
+
+def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
+    genai.derive(span, kind, found, labels)
+
+
+def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
+    return genai.tool_requests(span, found)
+
+
+def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, Any]:
+    return genai.content(span, kind, logs)

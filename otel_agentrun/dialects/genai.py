@@ -1,0 +1,260 @@
+"""Spans of the OpenTelemetry GenAI conventions, current and renamed older keys.
+
+Source: open-telemetry/semantic-conventions-genai, model/gen-ai/{spans,registry,events}.yaml (commit
+fe5608e), semantic-conventions v1.28-v1.41 for the older names; what opentelemetry-instrumentation-
+openai-v2 2.4b0 (both modes), Pydantic AI 1.107 and 2.68, Strands, Microsoft Agent Framework and
+others send as plain GenAI, from captures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from otel_agentrun import arguments
+from otel_agentrun.dialects import messages
+from otel_agentrun.dialects.driver import Found, Labels
+from otel_agentrun.dialects.handoffs import is_handoff
+from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, as_text
+
+NAME: Final = "genai"
+OPERATION: Final = "gen_ai.operation.name"
+
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "provider": ("gen_ai.provider.name", "gen_ai.system"),
+    "model": ("gen_ai.response.model", "gen_ai.request.model"),
+    "input_tokens": (
+        "gen_ai.usage.input_tokens",
+        "gen_ai.usage.prompt_tokens",
+        "llm.usage.prompt_tokens",
+        "gen_ai.aggregated_usage.input_tokens",
+    ),
+    "output_tokens": (
+        "gen_ai.usage.output_tokens",
+        "gen_ai.usage.completion_tokens",
+        "llm.usage.completion_tokens",
+        "gen_ai.aggregated_usage.output_tokens",
+    ),
+    "cache_read_tokens": (
+        "gen_ai.usage.cache_read.input_tokens",
+        "gen_ai.usage.cache_read_input_tokens",
+        "gen_ai.usage.details.cache_read_tokens",
+        "gen_ai.usage.details.cached_tokens",
+        "gen_ai.aggregated_usage.cache_read.input_tokens",
+    ),
+    "cache_write_tokens": (
+        "gen_ai.usage.cache_write.input_tokens",
+        "gen_ai.usage.cache_creation.input_tokens",
+        "gen_ai.usage.cache_creation_input_tokens",
+        "gen_ai.usage.cache_write_input_tokens",
+        "gen_ai.usage.details.cache_write_tokens",
+        "gen_ai.aggregated_usage.cache_write.input_tokens",
+    ),
+    "reasoning_tokens": (
+        "gen_ai.usage.reasoning.output_tokens",
+        "gen_ai.usage.reasoning_tokens",
+        "gen_ai.usage.details.reasoning_tokens",
+        "gen_ai.aggregated_usage.details.reasoning_tokens",
+    ),
+    "response_id": ("gen_ai.response.id",),
+    "finish_reasons": ("gen_ai.response.finish_reasons", "gen_ai.response.finish_reason"),
+    "reported_cost": ("gen_ai.usage.cost.amount", "operation.cost", "gen_ai.usage.cost"),
+    "agent_name": ("gen_ai.agent.name",),
+    "agent_id": ("gen_ai.agent.id",),
+    "tool_name": ("gen_ai.tool.name",),
+    "tool_call_id": ("gen_ai.tool.call.id",),
+    "arguments": ("gen_ai.tool.call.arguments", "tool_arguments"),
+    "result": ("gen_ai.tool.call.result", "tool_response"),
+    "status": ("gen_ai.tool.status",),
+    "documents": ("gen_ai.retrieval.documents",),
+    "input": ("gen_ai.input.messages", "pydantic_ai.all_messages"),
+    "output": ("gen_ai.output.messages",),
+    "output_type": ("gen_ai.output.type",),
+    "currency": ("gen_ai.usage.cost.currency",),
+    "tags": ("tags",),
+}
+"""Step field -> keys, first present wins; a batch picks whole columns by this table."""
+
+ALSO_READ: Final = frozenset({OPERATION})
+EVENTS: Final = frozenset({messages.CHOICE, "gen_ai.tool.message", messages.DETAILS})
+"""Span events that hold tool calls, arguments and results (Strands sends no attributes for them)."""
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "chat": Kind.MODEL,
+    "generate_content": Kind.MODEL,
+    "text_completion": Kind.MODEL,
+    "embeddings": Kind.MODEL,
+    "execute_tool": Kind.TOOL,
+    "retrieval": Kind.RETRIEVE,
+    "search_memory": Kind.RETRIEVE,
+    "plan": Kind.PLAN,
+    "apply_guardrail": Kind.VALIDATE,
+    "invoke_agent": Kind.RUN,
+    "invoke_workflow": Kind.RUN,
+    "invoke_swarm": Kind.RUN,
+    "invoke_graph": Kind.RUN,
+}
+"""Operation -> kind; others (`create_agent`, `execute_event_loop_cycle`, memory writes) are OTHER."""
+
+FRAMEWORKS: Final = frozenset(
+    {"strands-agents", "microsoft.agent_framework", "gcp.vertex.agent", "langchain", "langgraph"}
+)
+"""Provider names that are frameworks: no price list knows them."""
+
+CONTENT: Final[Mapping[str, tuple[str, ...]]] = {
+    "messages_in": (
+        messages.INPUT_MESSAGES,
+        "pydantic_ai.all_messages",
+        "all_messages_events",
+        "events",
+    ),
+    "messages_out": (messages.OUTPUT_MESSAGES,),
+    "system_instructions": (messages.SYSTEM_INSTRUCTIONS,),
+    "arguments": ("gen_ai.tool.call.arguments", "tool_arguments"),
+    "result": ("gen_ai.tool.call.result", "tool_response"),
+    "output": ("final_result",),
+    "tools_offered": ("gen_ai.tool.definitions", "gen_ai.agent.tools"),
+    "query": ("gen_ai.retrieval.query.text", "gen_ai.memory.query.text"),
+    "data_source": ("gen_ai.data_source.id", "gen_ai.memory.store.id"),
+    "top_k": ("gen_ai.retrieval.top_k",),
+    "documents": ("gen_ai.retrieval.documents", "gen_ai.memory.records"),
+    "context_compacted": ("gen_ai.conversation.compacted",),
+    "model": ("gen_ai.request.model",),
+}
+CONTENT_PREFIXES: Final = ("gen_ai.prompt.", "gen_ai.completion.", "gen_ai.request.")
+
+
+def recognizes(span: SpanView) -> bool:
+    return OPERATION in span.attributes
+
+
+def kind(span: SpanView) -> Kind:
+    return KINDS.get(span.text(OPERATION), Kind.OTHER)
+
+
+def role(span: SpanView, kind: Kind) -> Role:
+    if kind is Kind.RUN:
+        return Role.AGENT if span.text(OPERATION) == "invoke_agent" else Role.WORKFLOW
+    if kind is Kind.TOOL and is_handoff(span.text("gen_ai.tool.name")):
+        return Role.HANDOFF
+    return Role.NONE
+
+
+def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
+    provider = found.get("provider")
+    if provider is not None:
+        provider = provider.lower()
+        found["provider"] = "" if provider in FRAMEWORKS else provider
+    if found.get("currency", "USD") != "USD":
+        found.pop("reported_cost", None)
+    if kind is Kind.MODEL:
+        return
+    if kind is Kind.TOOL:
+        if "arguments" not in found or "result" not in found:
+            _from_events(span, found)
+    elif kind is Kind.RUN:
+        if "output_type" in found:
+            labels.setdefault("output_type", found["output_type"])
+    elif kind is Kind.RETRIEVE and "documents" in found and "hit_count" not in found:
+        documents = found["documents"]
+        documents = arguments.parse(documents) if isinstance(documents, str) else documents
+        if isinstance(documents, list | tuple):
+            found["hit_count"] = len(documents)
+
+
+def _from_events(span: SpanView, found: Found) -> None:
+    """A tool's arguments and result from its span events (Strands)."""
+    for event in span.events:
+        if event.name == "gen_ai.tool.message":
+            given = event.attributes.get("content")
+            if given is not None:
+                found.setdefault("arguments", given)
+        elif event.name == messages.CHOICE:
+            answer = event.attributes.get("message")
+            if answer is not None:
+                found.setdefault("result", answer)
+
+
+def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
+    """Calls the model asked for, from its output messages or from its `gen_ai.choice` events."""
+    sent = found.get("output")
+    if sent is not None:
+        return requests_in(sent)
+    for event in span.events:
+        if event.name == messages.CHOICE:
+            asked = requests_in(event.attributes.get("message"))
+        elif event.name == messages.DETAILS:
+            asked = requests_in(event.attributes.get(messages.OUTPUT_MESSAGES))
+        else:
+            continue
+        if asked:
+            return asked
+    return ()
+
+
+REQUEST_MARKS: Final = ('"tool_call', '"toolUse"', '"tool_use"', '"function_call"', '"functionCall"')
+
+
+def requests_in(sent: Any) -> tuple[ToolRequest, ...]:
+    """Tool requests in output messages or in one message's content; parsed only where they can be."""
+    if sent is None:
+        return ()
+    text = sent if isinstance(sent, str) else as_text(sent)
+    if not any(mark in text for mark in REQUEST_MARKS):
+        return ()
+    parsed = arguments.parse(text)
+    if isinstance(parsed, list) and parsed and not _are_messages(parsed):
+        parsed = [{"role": "assistant", "content": parsed}]
+    return messages.tool_requests(messages.parse(parsed) or ())
+
+
+def _are_messages(items: list[Any]) -> bool:
+    return any(
+        isinstance(item, Mapping) and ("role" in item or "parts" in item or "message" in item)
+        for item in items
+    )
+
+
+def log_fields(event: Event) -> Mapping[str, Any]:
+    """Step fields that a GenAI log record adds to its span: what the model asked for, and why it ended."""
+    name = event.name or event.attributes.get("event.name", "")
+    if name == messages.DETAILS:
+        asked = requests_in(event.attributes.get(messages.OUTPUT_MESSAGES))
+        return {"tool_requests": asked} if asked else {}
+    if name != messages.CHOICE:
+        return {}
+    exchange = messages.from_logs((event,))
+    fields: dict[str, Any] = {}
+    if asked := messages.tool_requests(exchange.messages_out):
+        fields["tool_requests"] = asked
+    reasons = [one["finish_reason"] for one in exchange.messages_out if one.get("finish_reason")]
+    if reasons:
+        fields["finish_reasons"] = tuple(messages.finish_reason(reason) for reason in reasons)
+    return fields
+
+
+def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, Any]:
+    """Messages from wherever this emitter put them, attributes first: several send them twice."""
+    out: dict[str, Any] = {}
+    events_json = messages.parse(span.get("events") or span.get("all_messages_events"))
+    if events_json:
+        # Pydantic AI 1.x, version=1: one JSON attribute that holds the answer as its last message.
+        out["messages_in"] = events_json
+        if kind is Kind.MODEL and events_json[-1]["role"] == "assistant":
+            out["messages_in"], out["messages_out"] = events_json[:-1], events_json[-1:]
+    for field, prefix in (("messages_in", "gen_ai.prompt."), ("messages_out", "gen_ai.completion.")):
+        if flat := messages.from_flat(span.attributes, prefix):
+            out.setdefault(field, flat)
+    if kind is Kind.TOOL:
+        sent: Found = {}
+        _from_events(span, sent)
+        return {**out, **sent}
+    for exchange in (messages.from_events(span.events), messages.from_logs(logs)):
+        for field, found in (
+            ("messages_in", exchange.messages_in),
+            ("messages_out", exchange.messages_out),
+            ("system_instructions", "\n".join(exchange.system)),
+        ):
+            if found:
+                out.setdefault(field, found)
+    return out

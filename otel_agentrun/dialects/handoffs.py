@@ -1,0 +1,35 @@
+"""Tool calls that hand the task to another agent.
+
+Spellings seen: `transfer_to_<agent>` (OpenAI Agents, AutoGen, LangGraph), `transfer_to_agent` with an
+argument (Google ADK), `handoff_to_agent` (Strands), `handoff` (LlamaIndex).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from otel_agentrun import arguments
+
+PREFIXES: Final = ("transfer_to_", "handoff_to_")
+BARE: Final = frozenset({"transfer_to_agent", "handoff_to_agent", "handoff"})
+TARGET_KEYS: Final = ("agent_name", "to_agent", "agent", "target_agent")
+
+
+def is_handoff(tool_name: str) -> bool:
+    return tool_name.startswith(PREFIXES) or tool_name in BARE
+
+
+def target(tool_name: str, given: Any) -> str:
+    """The agent a handoff tool names; "" when neither its name nor its arguments say."""
+    if tool_name not in BARE:
+        for prefix in PREFIXES:
+            if tool_name.startswith(prefix):
+                return tool_name[len(prefix) :]
+    value = arguments.parse(given) if isinstance(given, str) else given
+    value = arguments.unwrap(value)
+    if isinstance(value, Mapping):
+        for key in TARGET_KEYS:
+            if isinstance(value.get(key), str):
+                return str(value[key])
+    return value if isinstance(value, str) and len(value) <= 200 else ""

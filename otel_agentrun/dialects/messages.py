@@ -1,0 +1,393 @@
+"""Chat messages in one shape, whatever shape they were sent in.
+
+A normalized message is a dict with `role` and, where there is something to say, `content` (text),
+`tool_calls` ([{`id`, `name`, `arguments`}]), `tool_call_id`, `name`, `reasoning`, `finish_reason`.
+
+Shapes read: GenAI parts (semantic-conventions-genai, docs/gen-ai/gen-ai-input-messages.json), OpenAI
+chat completions and Responses items, Anthropic blocks, Bedrock Converse (Strands), Gemini parts,
+LangChain serializations, GenAI event bodies, and the flattened attributes of OpenInference and of
+OpenLLMetry.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from otel_agentrun import arguments
+from otel_agentrun.step import Event, SpanEvent, ToolRequest, as_text
+
+Message = dict[str, Any]
+
+ROLES: Final[Mapping[str, str]] = {
+    "human": "user",
+    "ai": "assistant",
+    "model": "assistant",
+    "AIMessageChunk": "assistant",
+    "developer": "system",
+    "function": "tool",
+}
+LANGCHAIN_ROLES: Final[Mapping[str, str]] = {
+    "HumanMessage": "user",
+    "AIMessage": "assistant",
+    "AIMessageChunk": "assistant",
+    "SystemMessage": "system",
+    "ToolMessage": "tool",
+}
+EVENT_ROLES: Final[Mapping[str, str]] = {
+    "gen_ai.system.message": "system",
+    "gen_ai.user.message": "user",
+    "gen_ai.assistant.message": "assistant",
+    "gen_ai.tool.message": "tool",
+    "gen_ai.choice": "assistant",
+}
+CHOICE: Final = "gen_ai.choice"
+DETAILS: Final = "gen_ai.client.inference.operation.details"
+INPUT_MESSAGES: Final = "gen_ai.input.messages"
+OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
+SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
+
+FINISH: Final[Mapping[str, str]] = {
+    "tool_calls": "tool_call",
+    "tool-calls": "tool_call",
+    "tool_use": "tool_call",
+    "function_call": "tool_call",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "content-filter": "content_filter",
+    "safety": "content_filter",
+    "refusal": "content_filter",
+}
+
+
+def finish_reason(text: str) -> str:
+    """The convention's spelling: `stop, length, content_filter, tool_call, compaction, error`."""
+    reason = text.rpartition(".")[2].lower()
+    return FINISH.get(reason, reason)
+
+
+def parse(value: Any) -> list[Message] | None:
+    """Messages in `value` (text or structure); `None` when it holds none that can be recognized."""
+    if isinstance(value, str):
+        value = arguments.parse(value)
+    if isinstance(value, Mapping):
+        for key in ("messages", "input", "contents", "generations"):
+            inner = value.get(key)
+            if isinstance(inner, list | tuple):
+                return parse(inner)
+        value = [value]
+    if not isinstance(value, list | tuple):
+        return None
+    if len(value) == 1 and isinstance(value[0], list | tuple) and not _is_pair(value[0]):
+        return parse(value[0])  # LangChain batches: one list per prompt
+    found = [one for one in (message(item) for item in value) if one is not None]
+    return found or None
+
+
+def _is_pair(value: Sequence[Any]) -> bool:
+    return len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], str)
+
+
+def message(item: Any) -> Message | None:
+    """One message, or `None` when `item` is none."""
+    if isinstance(item, list | tuple):
+        return _message(item[0], item[1]) if _is_pair(item) else None
+    if not isinstance(item, Mapping):
+        return None
+    kind = item.get("type")
+    if item.get("lc") == 1 and isinstance(item.get("kwargs"), Mapping):
+        name = item.get("id")
+        role = LANGCHAIN_ROLES.get(str(name[-1]), "") if isinstance(name, list) and name else ""
+        return _message(role or item["kwargs"].get("type"), item["kwargs"].get("content"), item["kwargs"])
+    if isinstance(item.get("data"), Mapping) and isinstance(kind, str):
+        return _message(kind, item["data"].get("content"), item["data"])
+    if isinstance(item.get("message"), Mapping):  # a choice, or a LangChain generation
+        return message({**item["message"], **_only(item, "finish_reason")})
+    if kind == "function_call":
+        return _with_calls({"role": "assistant"}, [item])
+    if kind == "function_call_output":
+        return _message("tool", item.get("output"), {"tool_call_id": item.get("call_id")})
+    role = item.get("role")
+    if role is None and isinstance(item.get("event.name"), str):
+        role = EVENT_ROLES.get(item["event.name"])
+    if role is None and not ({"content", "parts", "tool_calls"} & item.keys()):
+        return None
+    content = item["parts"] if "parts" in item else item.get("content")
+    return _message(role, content, item)
+
+
+def _only(item: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {key: item[key]} if item.get(key) else {}
+
+
+def _message(role: Any, content: Any, rest: Mapping[str, Any] | None = None) -> Message:
+    rest = rest or {}
+    text = str(role or "")
+    out: Message = {"role": ROLES.get(text, text) or "user"}
+    calls: list[Any] = []
+    texts: list[str] = []
+    _collect(content, texts, calls, out)
+    if texts:
+        out["content"] = "\n".join(texts)
+    for key in ("tool_calls", "function_calls"):
+        listed = rest.get(key)
+        if isinstance(listed, list | tuple):
+            calls.extend(listed)
+    call_id = rest.get("tool_call_id") or (rest.get("id") if out["role"] == "tool" else None)
+    if call_id:
+        out["tool_call_id"] = str(call_id)
+    for key in ("name", "finish_reason"):
+        if rest.get(key):
+            out[key] = str(rest[key])
+    return _with_calls(out, calls)
+
+
+def _with_calls(out: Message, calls: Iterable[Any]) -> Message:
+    found = [call for call in (_call(item) for item in calls) if call is not None]
+    if found:
+        unique = {(call.get("id") or index): call for index, call in enumerate(found)}
+        out["tool_calls"] = list(unique.values())
+    return out
+
+
+def _call(item: Any) -> dict[str, Any] | None:
+    """A requested tool call: {`id`, `name`, `arguments`}."""
+    if not isinstance(item, Mapping):
+        return None
+    inner = item.get("function")
+    source = inner if isinstance(inner, Mapping) else item
+    name = source.get("name")
+    if not isinstance(name, str) or not name:
+        return None
+    given: Any = None
+    for key in ("arguments", "args", "input"):
+        if source.get(key) is not None:
+            given = source[key]
+            break
+    call_id = item.get("id") if item.get("type") != "function_call" else None
+    call_id = call_id or item.get("call_id") or item.get("toolUseId")
+    return {"id": str(call_id or ""), "name": name, "arguments": given}
+
+
+def _collect(content: Any, texts: list[str], calls: list[Any], out: Message) -> None:
+    """Spread content (text or parts) over texts, requested calls and the answered call's id."""
+    if content is None or content == "":
+        return
+    if isinstance(content, str):
+        if content[0] in "[{":
+            parsed = arguments.parse(content)
+            if isinstance(parsed, list) and parsed and all(_is_part(part) for part in parsed):
+                _collect(parsed, texts, calls, out)
+                return
+        texts.append(content)
+        return
+    if isinstance(content, Mapping):
+        content = [content]
+    if not isinstance(content, list | tuple):
+        texts.append(as_text(content))
+        return
+    for part in content:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, Mapping):
+            _collect_part(part, texts, calls, out)
+
+
+PART_KEYS: Final = frozenset({"type", "text", "toolUse", "toolResult", "functionCall", "function_call"})
+
+
+def _is_part(part: Any) -> bool:
+    return isinstance(part, Mapping) and not PART_KEYS.isdisjoint(part)
+
+
+def _collect_part(part: Mapping[str, Any], texts: list[str], calls: list[Any], out: Message) -> None:
+    kind = part.get("type")
+    for key in ("toolUse", "functionCall", "function_call"):
+        if isinstance(part.get(key), Mapping):
+            calls.append(part[key])
+            return
+    response = part.get("toolResult") or part.get("functionResponse") or part.get("function_response")
+    if isinstance(response, Mapping):
+        out["role"] = "tool"
+        out["tool_call_id"] = str(response.get("toolUseId") or response.get("id") or "")
+        _collect(response.get("content") or response.get("response"), texts, calls, out)
+        return
+    if kind in ("tool_call", "tool_use", "server_tool_call"):
+        calls.append(part)
+    elif kind in ("tool_call_response", "tool_result", "server_tool_call_response"):
+        out["role"] = "tool"
+        out["tool_call_id"] = str(part.get("id") or part.get("tool_use_id") or "")
+        for key in ("response", "result", "content"):
+            if part.get(key) is not None:
+                _collect(part[key], texts, calls, out)
+                return
+    elif kind in ("reasoning", "thinking"):
+        reasoning = part.get("content") or part.get("thinking")
+        if reasoning:
+            out["reasoning"] = as_text(reasoning)
+    else:
+        text = part.get("text") if part.get("text") is not None else part.get("content")
+        if isinstance(text, str):
+            texts.append(text)
+        elif isinstance(text, Mapping | list):
+            _collect(text, texts, calls, out)
+
+
+# Flattened attributes: `llm.input_messages.N.message.*`, `gen_ai.prompt.N.*`.
+
+FLAT: Final = re.compile(r"(\d+)\.(?:message\.)?(.+)")
+FLAT_CALL: Final = re.compile(r"tool_calls\.(\d+)\.(?:tool_call\.)?(?:function\.)?(id|name|arguments)")
+FLAT_PART: Final = re.compile(r"contents\.(\d+)\.message_content\.(?:text|content)")
+
+
+def from_flat(attributes: Mapping[str, Any], prefix: str) -> list[Message] | None:
+    """Messages spread over attributes that start with `prefix`, in their order."""
+    by_index: dict[int, Message] = {}
+    calls: dict[int, dict[int, dict[str, Any]]] = {}
+    parts: dict[int, dict[int, str]] = {}
+    for key, value in attributes.items():
+        if not key.startswith(prefix) or value is None:
+            continue
+        matched = FLAT.fullmatch(key, len(prefix))
+        if matched is None:
+            continue
+        index, field = int(matched.group(1)), matched.group(2)
+        one = by_index.setdefault(index, {"role": ""})
+        if call := FLAT_CALL.fullmatch(field):
+            slot = calls.setdefault(index, {}).setdefault(int(call.group(1)), {})
+            slot[call.group(2)] = value
+        elif part := FLAT_PART.fullmatch(field):
+            parts.setdefault(index, {})[int(part.group(1))] = as_text(value)
+        elif field in ("role", "content", "name", "tool_call_id", "finish_reason"):
+            one[field] = as_text(value)
+    for index, texts in parts.items():
+        by_index[index].setdefault("content", "\n".join(texts[at] for at in sorted(texts)))
+    for index, slots in calls.items():
+        _with_calls(by_index[index], [slots[at] for at in sorted(slots)])
+    for one in by_index.values():
+        one["role"] = ROLES.get(one["role"], one["role"]) or "user"
+    return [by_index[index] for index in sorted(by_index)] or None
+
+
+# Span events and log records.
+
+
+class Exchange:
+    """Messages of one span, in and out, with the system instructions apart."""
+
+    __slots__ = ("messages_in", "messages_out", "system")
+
+    def __init__(self) -> None:
+        self.messages_in: list[Message] = []
+        self.messages_out: list[Message] = []
+        self.system: list[str] = []
+
+    def add(self, name: str, attributes: Mapping[str, Any], body: Any = None) -> None:
+        """One span event (`attributes`) or log record (`body`) of the GenAI events."""
+        if name == DETAILS:
+            self.messages_in = parse(attributes.get(INPUT_MESSAGES)) or self.messages_in
+            self.messages_out = parse(attributes.get(OUTPUT_MESSAGES)) or self.messages_out
+            system = text_of(attributes.get(SYSTEM_INSTRUCTIONS))
+            if system:
+                self.system = [system]
+            return
+        role = EVENT_ROLES.get(name)
+        if role is None:
+            return
+        source: Mapping[str, Any] = attributes
+        if body not in (None, "", {}):
+            parsed = arguments.parse(body) if isinstance(body, str) else body
+            source = parsed if isinstance(parsed, Mapping) else {"content": parsed}
+        content = source.get("content", source.get("message"))
+        if isinstance(content, Mapping):
+            one = _message(content.get("role") or role, content.get("content", content.get("parts")), content)
+        else:
+            one = _message(role, content, {k: v for k, v in source.items() if k not in ("name", "role")})
+        if source.get("finish_reason"):
+            one["finish_reason"] = str(source["finish_reason"])
+        if name == CHOICE:
+            self.messages_out.append(one)
+        else:
+            self.messages_in.append(one)
+            if role == "system" and one.get("content"):
+                self.system.append(one["content"])
+
+
+def from_events(events: Iterable[SpanEvent]) -> Exchange:
+    exchange = Exchange()
+    for event in events:
+        exchange.add(event.name, event.attributes)
+    return exchange
+
+
+def from_logs(logs: Iterable[Event]) -> Exchange:
+    """Log records of one span; order is time, then the emitter's own index where it gives one."""
+
+    def order(event: Event) -> tuple[int, int]:
+        index = event.attributes.get("CHAT_MESSAGE_INDEX", "")
+        return (int(index) if index.isdecimal() else 0, event.at_ns)
+
+    exchange = Exchange()
+    for event in sorted(logs, key=order):
+        exchange.add(event.name or event.attributes.get("event.name", ""), event.attributes, event.body)
+    return exchange
+
+
+# What is asked of messages.
+
+
+def tool_requests(messages: Iterable[Message]) -> tuple[ToolRequest, ...]:
+    return tuple(
+        ToolRequest(
+            name=call["name"],
+            call_id=call["id"],
+            arguments_digest=arguments.digest(call["arguments"]),
+        )
+        for one in messages
+        for call in one.get("tool_calls", ())
+    )
+
+
+def text_of(value: Any) -> str | None:
+    """Plain text of instructions or of a result that may come as parts."""
+    if value is None or value == "":
+        return None
+    texts: list[str] = []
+    _collect(arguments.parse(value) if isinstance(value, str) else value, texts, [], {})
+    return "\n".join(texts) or None
+
+
+def answer(messages: Sequence[Message] | None) -> str | None:
+    """Text of the last assistant message that has any."""
+    for one in reversed(messages or ()):
+        if one["role"] == "assistant" and one.get("content"):
+            return str(one["content"])
+    return None
+
+
+def prompt(messages: Sequence[Message] | None) -> str | None:
+    """Text of the last user or tool message: what a model call was asked."""
+    for one in reversed(messages or ()):
+        if one["role"] in ("user", "tool") and one.get("content"):
+            return str(one["content"])
+    return None
+
+
+def task(messages: Sequence[Message] | None) -> str | None:
+    """The user's task: the first user text after the last finished turn before it.
+
+    A history of several turns holds earlier questions and their answers; a user message that follows
+    an answer without tool calls begins a new turn.
+    """
+    found: str | None = None
+    answered = False
+    for one in messages or ():
+        if one["role"] == "assistant":
+            answered = not one.get("tool_calls")
+        elif one["role"] == "user" and one.get("content") and (found is None or answered):
+            found = str(one["content"])
+            answered = False
+    return found
