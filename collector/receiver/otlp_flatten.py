@@ -1,0 +1,296 @@
+"""From the decoder's nested batch to flat columns, and what happens to every text on the way.
+
+`unnest` finds the items of a request and whose resource and scope they have.  `Content` holds every
+text of the request once: attributes of all kinds as one ragged table, other texts (names, messages,
+bodies, ...) and attribute keys as one dictionary.  Texts are redacted first and cut to the length
+limit afterwards (half a secret matches no pattern), before anything is repeated per row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from collector.model import TYPES
+from collector.receiver import otlp_digest
+from collector.receiver.otlp_digest import Numbers
+from collector.receiver.otlp_values import INT, Texts
+
+Index = NDArray[np.int64]
+
+TRUNCATED: Final = "agentrun.truncated."
+"""Prefix of the attribute that keeps the original length, in bytes, of a text that was cut."""
+
+
+class Redactor(Protocol):
+    """Replaces secrets in texts."""
+
+    def values(
+        self, values: pa.StringArray, keys: pa.StringArray | None
+    ) -> tuple[pa.StringArray, int]:
+        """As many values as given, and how many changed.
+
+        `keys` are the attribute keys of `values`, or `None` for names, messages, bodies and keys.
+        """
+        ...
+
+
+def ragged(lists: pa.ListArray) -> tuple[Index, pa.Array]:
+    """Offsets from 0, one more than there are lists, and the values they point into."""
+    offsets = lists.offsets.to_numpy().astype(np.int64)
+    first = int(offsets[0])
+    return offsets - first, lists.values.slice(first, int(offsets[-1]) - first)
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """The spans or log records of a request in wire order, with indices into `scopes`, `resources`."""
+
+    items: pa.StructArray
+    scope_of: Index
+    resource_of: Index
+    scopes: pa.StructArray
+    resources: pa.StructArray
+
+    def keep(self, mask: NDArray[np.bool_]) -> Items:
+        items = self.items.filter(pa.array(mask))
+        return Items(
+            items, self.scope_of[mask], self.resource_of[mask], self.scopes, self.resources
+        )
+
+
+def unnest(nested: pa.RecordBatch) -> Items:
+    """`nested` is one row of `Traces` or `Logs` of `otlp_schema`."""
+    _, resources = ragged(nested.column("groups"))
+    scope_offsets, scopes = ragged(resources.field("scoped"))
+    item_offsets, items = ragged(scopes.field("items"))
+    scope_of = np.repeat(np.arange(len(scopes)), np.diff(item_offsets))
+    resource_of = np.repeat(np.arange(len(resources)), np.diff(scope_offsets))[scope_of]
+    return Items(items, scope_of, resource_of, scopes, resources)
+
+
+HEX: Final = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), np.uint16)
+
+
+def hex_ids(ids: pa.BinaryArray) -> pa.StringArray:
+    """Lower-case hex of each id, of whatever length."""
+    offsets, data = otlp_digest.bounds(ids)
+    first, last = int(offsets[0]), int(offsets[-1])
+    text = HEX[np.frombuffer(data, np.uint8)[first:last]] if last else np.zeros(0, np.uint16)
+    starts = ((offsets - first) * 2).astype(np.int32)
+    buffers = (pa.py_buffer(starts), pa.py_buffer(text))
+    return pa.StringArray.from_buffers(len(ids), *buffers)
+
+
+def lengths(texts: pa.Array) -> NDArray[np.int32]:
+    """Bytes of each string or binary value."""
+    return np.diff(otlp_digest.bounds(texts)[0])
+
+
+def cut_text(text: str, bytes_max: int) -> str:
+    """At most `bytes_max` bytes of UTF-8, whole characters."""
+    return text.encode()[:bytes_max].decode(errors="ignore")
+
+
+def cut(texts: pa.StringArray, bytes_max: int) -> tuple[pa.StringArray, dict[int, int]]:
+    """Texts of at most `bytes_max` bytes, and index -> original bytes of those that were longer."""
+    sizes = lengths(texts)
+    if not len(sizes) or int(sizes.max()) <= bytes_max:
+        return texts, {}
+    long = sizes > bytes_max
+    shortened = [cut_text(text, bytes_max) for text in texts.filter(pa.array(long)).to_pylist()]
+    where = np.flatnonzero(long)
+    replaced = pc.replace_with_mask(texts, pa.array(long), pa.array(shortened, pa.string()))
+    return replaced, {int(index): int(sizes[index]) for index in where}
+
+
+def last_of_each(owner_and_key: Index) -> NDArray[np.bool_] | None:
+    """Which entries stay when of equal ones the last wins; `None` when all differ."""
+    ordered = np.sort(owner_and_key)
+    if not (ordered[1:] == ordered[:-1]).any():
+        return None
+    _, from_the_end = np.unique(owner_and_key[::-1], return_index=True)
+    mask = np.zeros(len(owner_and_key), np.bool_)
+    mask[len(owner_and_key) - 1 - from_the_end] = True
+    return mask
+
+
+class Content:
+    """Every text of a request: redacted, cut, and counted."""
+
+    def __init__(
+        self,
+        *,
+        lists: Mapping[str, pa.ListArray],
+        keys: pa.StringArray,
+        values: Texts,
+        texts: Mapping[str, pa.StringArray],
+        truncated: Mapping[str, tuple[str, str]],
+        redactor: Redactor | None,
+        bytes_max: int,
+    ) -> None:
+        """`lists` name the sites of attributes; `keys` and `values` are all their entries in that
+        order.  `texts` name columns of other texts.  `truncated` says, for a column, in which site
+        (row for row) and under what name the length of a text that was cut is kept.
+        """
+        self.redacted = self.cut = 0
+        self._site_starts: dict[str, tuple[int, int]] = {}
+        pieces = [np.zeros(1, np.int64)]
+        groups = total = 0
+        for site, site_lists in lists.items():
+            offsets, _ = ragged(site_lists)
+            pieces.append(offsets[1:] + total)
+            self._site_starts[site] = (groups, len(site_lists))
+            groups += len(site_lists)
+            total += int(offsets[-1])
+        self.offsets: Index = np.concatenate(pieces)
+        self._text: pa.StringArray = values.text
+        self._types = values.types
+
+        # One dictionary for keys and all other texts: each distinct text is looked at once.
+        columns = [keys, *texts.values()]
+        encoded = pa.concat_arrays(columns).dictionary_encode()
+        words, codes = encoded.dictionary, encoded.indices.to_numpy().astype(np.int64)
+        ends = np.cumsum([len(column) for column in columns])
+        self._codes = codes[: ends[0]]
+        self._columns = {
+            name: codes[start:end]
+            for name, start, end in zip(texts, ends[:-1], ends[1:], strict=True)
+        }
+        self._drop_repeated_keys(len(words), keys)
+
+        if redactor is not None:
+            self._text, changed = redactor.values(self._text, self._keys)
+            words, changed_words = redactor.values(words, None)
+            self.redacted = changed + changed_words
+            if changed_words:
+                self._keys = words.take(pa.array(self._codes))
+        self._cut(words, truncated, bytes_max)
+        self._word_digests = otlp_digest.of_texts(self._words)
+        self._digests: Numbers | None = None
+
+    def _drop_repeated_keys(self, words: int, keys: pa.StringArray) -> None:
+        """OTLP forbids a key twice in one list; where it happens the last one wins."""
+        self._keys: pa.StringArray = keys
+        owners = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+        mask = last_of_each(owners * words + self._codes)
+        if mask is None:
+            return
+        kept = np.zeros(len(mask) + 1, np.int64)
+        np.cumsum(mask, out=kept[1:])
+        self.offsets = kept[self.offsets]
+        self._codes, self._types = self._codes[mask], self._types[mask]
+        self._text, self._keys = self._text.filter(pa.array(mask)), keys.filter(pa.array(mask))
+
+    def _cut(
+        self, words: pa.StringArray, truncated: Mapping[str, tuple[str, str]], bytes_max: int
+    ) -> None:
+        self._words, long_words = cut(words, bytes_max)
+        self._text, long_values = cut(self._text, bytes_max)
+        if not long_words and not long_values:
+            return
+        # (place in the table, list it belongs to, key, original bytes) of the attributes to add.
+        added: list[tuple[int, int, str, int]] = []
+        for row, size in long_values.items():
+            owner = int(np.searchsorted(self.offsets, row, side="right")) - 1
+            added.append((row + 1, owner, TRUNCATED + self._keys[row].as_py(), size))
+        self.cut += len(long_values)
+        long_codes = np.fromiter(long_words, np.int64)
+        if np.isin(self._codes, long_codes).any():
+            self._keys = self._words.take(pa.array(self._codes))
+        for name, codes in self._columns.items():
+            rows = np.flatnonzero(np.isin(codes, long_codes)).tolist()
+            self.cut += len(rows)
+            if name in truncated:
+                site, key = truncated[name]
+                start, _ = self._site_starts[site]
+                for row in rows:
+                    place, size = int(self.offsets[start + row + 1]), long_words[int(codes[row])]
+                    added.append((place, start + row, TRUNCATED + key, size))
+        if added:
+            self._add(sorted(added), bytes_max)
+
+    def _add(self, added: Sequence[tuple[int, int, str, int]], bytes_max: int) -> None:
+        """Insert integer attributes before the given places of the table."""
+        places, owners, keys, sizes = zip(*added, strict=True)
+        new_keys = pa.array([cut_text(key, bytes_max) for key in keys], pa.string())
+        new_text = pa.array([str(size) for size in sizes], pa.string())
+        new = np.arange(len(added))
+        order = np.insert(np.arange(len(self._codes)), places, len(self._codes) + new)
+        self._keys = pa.concat_arrays([self._keys, new_keys]).take(pa.array(order))
+        self._text = pa.concat_arrays([self._text, new_text]).take(pa.array(order))
+        self._types = np.insert(self._types, places, INT).astype(np.uint8)
+        self._codes = np.insert(self._codes, places, len(self._words) + new)
+        self._words = pa.concat_arrays([self._words, new_keys])
+        per_list = np.bincount(owners, minlength=len(self.offsets) - 1)
+        self.offsets = self.offsets + np.concatenate([[0], np.cumsum(per_list)])
+
+    def text(self, name: str) -> pa.StringArray:
+        return self._words.take(pa.array(self._columns[name]))
+
+    def text_digests(self, name: str) -> Numbers:
+        return self._word_digests[self._columns[name]]
+
+    def _site(self, site: str) -> tuple[Index, int, int]:
+        """Offsets of a site's lists from 0, and where its entries start and end in the table."""
+        start, count = self._site_starts[site]
+        offsets = self.offsets[start : start + count + 1]
+        first, last = int(offsets[0]), int(offsets[-1])
+        return offsets - first, first, last
+
+    def maps(self, site: str) -> pa.MapArray:
+        offsets, first, last = self._site(site)
+        keys, items = self._keys.slice(first, last - first), self._text.slice(first, last - first)
+        return pa.MapArray.from_arrays(pa.array(offsets, pa.int32()), keys, items)
+
+    def types(self, site: str) -> pa.ListArray:
+        offsets, first, last = self._site(site)
+        values = pa.array(self._types[first:last], pa.uint8())
+        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values).cast(TYPES)
+
+    def counts(self, site: str) -> Index:
+        return np.diff(self._site(site)[0])
+
+    def values_of(self, site: str, key: str) -> pa.StringArray:
+        """Per list of a site the value of `key`, "" where it is missing."""
+        offsets, first, last = self._site(site)
+        code = self._words.index(key).as_py()
+        where = first + np.flatnonzero(self._codes[first:last] == code) if code >= 0 else ()
+        if not len(where):
+            return pa.array([""] * (len(offsets) - 1), pa.string())
+        owners = np.searchsorted(offsets, np.asarray(where) - first, side="right") - 1
+        rows = np.zeros(len(offsets) - 1, np.int64)
+        rows[owners] = np.arange(1, len(where) + 1)
+        found = pa.concat_arrays([pa.array([""], pa.string()), self._text.take(pa.array(where))])
+        return found.take(pa.array(rows))
+
+    def digests(self, site: str) -> Numbers:
+        """One number per attribute list of a site: keys, types and values."""
+        if self._digests is None:
+            entries = otlp_digest.combine(
+                self._word_digests[self._codes],
+                self._types.astype(np.uint64),
+                lengths(self._text).astype(np.uint64),
+            )
+            keyed = otlp_digest.sums(entries, self.offsets)
+            self._digests = otlp_digest.combine(
+                keyed, otlp_digest.of_groups(self._text, self.offsets)
+            )
+        start, count = self._site_starts[site]
+        return self._digests[start : start + count]
+
+
+def constant_maps(pairs: Mapping[str, str], rows: int) -> pa.MapArray:
+    """The same map on every row."""
+    size = len(pairs)
+    again = pa.array(np.tile(np.arange(size), rows), pa.int64())
+    keys = pa.array(pairs.keys(), pa.string()).take(again)
+    items = pa.array(pairs.values(), pa.string()).take(again)
+    offsets = pa.array(np.arange(rows + 1) * size, pa.int32())
+    return pa.MapArray.from_arrays(offsets, keys, items)

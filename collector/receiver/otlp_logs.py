@@ -1,0 +1,113 @@
+"""Log records: which are impossible, and their columns.  Source: opentelemetry-proto v1, logs.proto."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.model import TIME
+from collector.receiver import otlp_digest
+from collector.receiver.otlp_flatten import Content, Items, hex_ids, lengths
+from collector.receiver.otlp_spans import Mask, equal
+
+EVENT_NAME: Final = "event.name"
+"""Where emitters put the name of an event before the field `event_name` existed."""
+
+TRUNCATED: Final = {"body": ("logs", "body"), "event": ("logs", "event_name")}
+
+
+def faults(items: pa.StructArray, earliest_ns: int, latest_ns: int) -> dict[str, Mask]:
+    """Reason -> records (true) that cannot be stored.  No ids and no time are both fine."""
+    trace_bytes, span_bytes = (lengths(items.field(name)) for name in ("trace_id", "span_id"))
+    bad_ids = ((trace_bytes != 0) & (trace_bytes != 16)) | ((span_bytes != 0) & (span_bytes != 8))
+    times = _stated_times(items).view(np.int64)
+    bad_times = (times != 0) & ((times < earliest_ns) | (times > latest_ns))
+    return {"bad_ids": bad_ids, "bad_times": bad_times & ~bad_ids}
+
+
+def _stated_times(items: pa.StructArray) -> otlp_digest.Numbers:
+    """The event's time, or when it was observed; 0 where neither is stated."""
+    times = items.field("time_unix_nano").to_numpy()
+    return np.where(times == 0, items.field("observed_time_unix_nano").to_numpy(), times)
+
+
+def attribute_lists(items: Items) -> dict[str, pa.ListArray]:
+    return {
+        "logs": items.items.field("attributes"),
+        "resources": items.resources.field("resource").field("attributes"),
+        "scopes": items.scopes.field("scope").field("attributes"),
+    }
+
+
+def texts(items: Items) -> dict[str, pa.StringArray]:
+    """Everything else that is text, without the body, which is an AnyValue."""
+    scope = items.scopes.field("scope")
+    return {
+        "severity": items.items.field("severity_text"),
+        "event": items.items.field("event_name"),
+        "scope": scope.field("name").fill_null(""),
+        "version": scope.field("version").fill_null(""),
+        "scope_url": items.scopes.field("schema_url"),
+        "resource_url": items.resources.field("schema_url"),
+    }
+
+
+def bodies(items: Items) -> pa.StructArray:
+    """AnyValue of each record."""
+    return items.items.field("body")
+
+
+def columns(items: Items, content: Content, received_at_ns: int) -> dict[str, pa.Array]:
+    """Columns of `model.LOGS`, without those that say how the request arrived."""
+    logs = items.items
+    resource_of, scope_of = pa.array(items.resource_of), pa.array(items.scope_of)
+    times = _stated_times(logs)
+    trace, span = _id(logs.field("trace_id"), 16), _id(logs.field("span_id"), 8)
+    flags = logs.field("flags").to_numpy().astype(np.uint8)
+    severity = logs.field("severity_number").to_numpy().clip(0, 255).astype(np.uint8)
+    event = content.text("event")
+    digests = otlp_digest.combine(
+        # As stated: the time of arrival would make a resent record another one.
+        times,
+        otlp_digest.of_ids(trace, 16),
+        otlp_digest.of_ids(span, 8),
+        flags.astype(np.uint64) << np.uint64(8) | severity,
+        content.text_digests("severity"),
+        content.text_digests("body"),
+        content.text_digests("event"),
+        content.digests("logs"),
+        content.digests("resources")[items.resource_of],
+        content.digests("scopes")[items.scope_of],
+        content.text_digests("scope")[items.scope_of],
+        content.text_digests("version")[items.scope_of],
+    )
+    return {
+        "Timestamp": pa.array(np.where(times == 0, received_at_ns, times.view(np.int64))).view(
+            TIME
+        ),
+        "TraceId": hex_ids(trace),
+        "SpanId": hex_ids(span),
+        "TraceFlags": pa.array(flags),
+        "SeverityText": content.text("severity"),
+        "SeverityNumber": pa.array(severity),
+        "ServiceName": content.values_of("resources", "service.name").take(resource_of),
+        "Body": content.text("body"),
+        "ResourceSchemaUrl": content.text("resource_url").take(resource_of),
+        "ResourceAttributes": content.maps("resources").take(resource_of),
+        "ScopeSchemaUrl": content.text("scope_url").take(scope_of),
+        "ScopeName": content.text("scope").take(scope_of),
+        "ScopeVersion": content.text("version").take(scope_of),
+        "ScopeAttributes": content.maps("scopes").take(scope_of),
+        "LogAttributes": content.maps("logs"),
+        "EventName": pc.if_else(pc.equal(event, ""), content.values_of("logs", EVENT_NAME), event),
+        "RecordId": pa.array(digests),
+    }
+
+
+def _id(ids: pa.BinaryArray, width: int) -> pa.BinaryArray:
+    """An id of zeros only is none."""
+    zeros = equal(ids, bytes(width))
+    return pc.if_else(pa.array(zeros), pa.scalar(b"", pa.binary()), ids) if zeros.any() else ids

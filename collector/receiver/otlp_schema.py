@@ -1,0 +1,93 @@
+"""A copy of the OTLP messages without recursion, for the `ptars` decoder.
+
+Wire-compatible with opentelemetry-proto v1 (trace.proto, logs.proto, common.proto): same field
+numbers and wire types, only the fields that are stored.  Two differences: nested values stay
+`bytes` (`array_value`, `kvlist_value`: read later, distinct values once), because Arrow has no
+recursive types; and the members of AnyValue's oneof are `optional`, so that 0, false and "" differ
+from absent.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from ptars import HandlerPool
+
+from collector.model import Signal
+
+PACKAGE: Final = "agentrun.otlp"
+
+MESSAGES: Final = {
+    "AnyValue": "1 string_value string? | 2 bool_value bool? | 3 int_value int64?"
+    " | 4 double_value double? | 5 array_value bytes? | 6 kvlist_value bytes?"
+    " | 7 bytes_value bytes?",
+    "KeyValue": "1 key string | 2 value AnyValue",
+    "Resource": "1 attributes KeyValue*",
+    "Scope": "1 name string | 2 version string | 3 attributes KeyValue*",
+    "Event": "1 time_unix_nano fixed64 | 2 name string | 3 attributes KeyValue*",
+    "Link": "1 trace_id bytes | 2 span_id bytes | 3 trace_state string | 4 attributes KeyValue*",
+    "Status": "2 message string | 3 code int32",
+    "Span": "1 trace_id bytes | 2 span_id bytes | 3 trace_state string | 4 parent_span_id bytes"
+    " | 5 name string | 6 kind int32 | 7 start_time_unix_nano fixed64"
+    " | 8 end_time_unix_nano fixed64 | 9 attributes KeyValue* | 11 events Event* | 13 links Link*"
+    " | 15 status Status | 16 flags fixed32",
+    "LogRecord": "1 time_unix_nano fixed64 | 2 severity_number int32 | 3 severity_text string"
+    " | 5 body AnyValue | 6 attributes KeyValue* | 8 flags fixed32 | 9 trace_id bytes"
+    " | 10 span_id bytes | 11 observed_time_unix_nano fixed64 | 12 event_name string",
+    "ScopeSpans": "1 scope Scope | 2 items Span* | 3 schema_url string",
+    "ScopeLogs": "1 scope Scope | 2 items LogRecord* | 3 schema_url string",
+    "ResourceSpans": "1 resource Resource | 2 scoped ScopeSpans* | 3 schema_url string",
+    "ResourceLogs": "1 resource Resource | 2 scoped ScopeLogs* | 3 schema_url string",
+    "Traces": "1 groups ResourceSpans*",
+    "Logs": "1 groups ResourceLogs*",
+}
+"""Message -> fields as `number name type`; `?` is optional, `*` repeated."""
+
+SCALARS: Final = {
+    "bool": FieldDescriptorProto.TYPE_BOOL,
+    "bytes": FieldDescriptorProto.TYPE_BYTES,
+    "double": FieldDescriptorProto.TYPE_DOUBLE,
+    "fixed32": FieldDescriptorProto.TYPE_FIXED32,
+    "fixed64": FieldDescriptorProto.TYPE_FIXED64,
+    "int32": FieldDescriptorProto.TYPE_INT32,
+    "int64": FieldDescriptorProto.TYPE_INT64,
+    "string": FieldDescriptorProto.TYPE_STRING,
+}
+
+
+def file_descriptor() -> FileDescriptorProto:
+    """The messages as one self-contained proto3 file."""
+    file = FileDescriptorProto(name=f"{PACKAGE}.proto", package=PACKAGE, syntax="proto3")
+    for message_name, fields in MESSAGES.items():
+        message = file.message_type.add(name=message_name)
+        for spec in fields.split(" | "):
+            number, name, kind = spec.split()
+            field = message.field.add(name=name, number=int(number))
+            field.label = (
+                FieldDescriptorProto.LABEL_REPEATED
+                if kind.endswith("*")
+                else FieldDescriptorProto.LABEL_OPTIONAL
+            )
+            if kind.endswith("?"):
+                # proto3 `optional` is spelled as a oneof of one member.
+                field.oneof_index = len(message.oneof_decl)
+                field.proto3_optional = True
+                message.oneof_decl.add(name=f"_{name}")
+            base = kind.rstrip("?*")
+            if base in SCALARS:
+                field.type = SCALARS[base]
+            else:
+                field.type = FieldDescriptorProto.TYPE_MESSAGE
+                field.type_name = f".{PACKAGE}.{base}"
+    return file
+
+
+def handler(signal: Signal) -> Any:
+    """A `ptars` handler that turns request bytes of `signal` into a nested record batch."""
+    pool = DescriptorPool()
+    pool.Add(file_descriptor())  # type: ignore[no-untyped-call]  # typeshed leaves it bare
+    name = {Signal.TRACES: "Traces", Signal.LOGS: "Logs"}[signal]
+    descriptor = pool.FindMessageTypeByName(f"{PACKAGE}.{name}")  # type: ignore[no-untyped-call]
+    return HandlerPool([descriptor.file]).get_for_message(descriptor)

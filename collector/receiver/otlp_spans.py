@@ -1,0 +1,191 @@
+"""Spans: which are impossible, and their columns.  Source: opentelemetry-proto v1, trace.proto."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from collector.model import COUNT_MAX, END_SHIFT, HASH_BITS, TIME
+from collector.receiver import otlp_digest
+from collector.receiver.otlp_flatten import Content, Items, hex_ids, lengths, ragged
+
+Mask = NDArray[np.bool_]
+
+KINDS: Final = pa.array(["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer"])
+STATUSES: Final = pa.array(["Unset", "Ok", "Error"])
+"""Names by number; numbers that OTLP does not define are the first."""
+
+TRUNCATED: Final = {
+    "name": ("spans", "span.name"),
+    "status": ("spans", "status.message"),
+    "event": ("events", "event.name"),
+}
+
+
+def faults(items: pa.StructArray, earliest_ns: int, latest_ns: int) -> dict[str, Mask]:
+    """Reason -> spans (true) that cannot be stored; times are Unix nanoseconds."""
+    trace, span, parent = (items.field(name) for name in ("trace_id", "span_id", "parent_span_id"))
+    parent_bytes = lengths(parent)
+    bad_ids = (
+        (lengths(trace) != 16)
+        | (lengths(span) != 8)
+        | ((parent_bytes != 0) & (parent_bytes != 8))
+        | equal(trace, bytes(16))
+        | equal(span, bytes(8))
+    )
+    # As signed numbers, times beyond the year 2262 are negative, and so too early.
+    start = items.field("start_time_unix_nano").to_numpy().view(np.int64)
+    end = items.field("end_time_unix_nano").to_numpy().view(np.int64)
+    bad_times = (start < earliest_ns) | (start > latest_ns) | (end < start) | (end > latest_ns)
+    offsets, events = ragged(items.field("events"))
+    if len(events):
+        late = events.field("time_unix_nano").to_numpy().view(np.int64)
+        late_before = np.concatenate([[0], np.cumsum((late < 0) | (late > latest_ns))])
+        bad_times |= np.diff(late_before[offsets]) > 0
+    return {"bad_ids": bad_ids, "bad_times": bad_times & ~bad_ids}
+
+
+def equal(column: pa.Array, value: bytes) -> Mask:
+    mask: Mask = pc.equal(column, pa.scalar(value, pa.binary())).to_numpy(zero_copy_only=False)
+    return mask
+
+
+def attribute_lists(items: Items) -> dict[str, pa.ListArray]:
+    """Sites of stored attributes; a scope's have no column in `otel_traces`."""
+    _, events = ragged(items.items.field("events"))
+    _, links = ragged(items.items.field("links"))
+    return {
+        "spans": items.items.field("attributes"),
+        "events": events.field("attributes"),
+        "links": links.field("attributes"),
+        "resources": items.resources.field("resource").field("attributes"),
+    }
+
+
+def texts(items: Items) -> dict[str, pa.StringArray]:
+    """Everything else that is text."""
+    spans = items.items
+    _, events = ragged(spans.field("events"))
+    _, links = ragged(spans.field("links"))
+    scope = items.scopes.field("scope")
+    return {
+        "name": spans.field("name"),
+        "state": spans.field("trace_state"),
+        "status": spans.field("status").field("message").fill_null(""),
+        "event": events.field("name"),
+        "link": links.field("trace_state"),
+        "scope": scope.field("name").fill_null(""),
+        "version": scope.field("version").fill_null(""),
+    }
+
+
+def bodies(_: Items) -> None:
+    """Spans have none."""
+
+
+def columns(items: Items, content: Content, _received_at_ns: int) -> dict[str, pa.Array]:
+    """Columns of `model.SPANS`, without those that say how the request arrived."""
+    spans = items.items
+    start = spans.field("start_time_unix_nano").to_numpy()
+    end = spans.field("end_time_unix_nano").to_numpy()
+    kind = named(spans.field("kind"), len(KINDS))
+    status = named(spans.field("status").field("code").fill_null(0), len(STATUSES))
+    parent = without_zeros(spans.field("parent_span_id"))
+    event_offsets, events = ragged(spans.field("events"))
+    link_offsets, links = ragged(spans.field("links"))
+    resource_of, scope_of = pa.array(items.resource_of), pa.array(items.scope_of)
+    service = content.values_of("resources", "service.name")
+    flags = spans.field("flags")
+
+    event_digests = otlp_digest.combine(
+        events.field("time_unix_nano").to_numpy(),
+        content.text_digests("event"),
+        content.digests("events"),
+    )
+    link_digests = otlp_digest.combine(
+        otlp_digest.of_ids(links.field("trace_id"), 16),
+        otlp_digest.of_ids(links.field("span_id"), 8),
+        content.text_digests("link"),
+        content.digests("links"),
+    )
+    digests = otlp_digest.combine(
+        start,
+        end,
+        (kind * 4 + status).astype(np.uint64),
+        flags.to_numpy().astype(np.uint64),
+        otlp_digest.of_ids(parent, 8),
+        content.text_digests("name"),
+        content.text_digests("state"),
+        content.text_digests("status"),
+        content.digests("spans"),
+        otlp_digest.sums(event_digests, event_offsets),
+        otlp_digest.sums(link_digests, link_offsets),
+        content.digests("resources")[items.resource_of],
+        content.text_digests("scope")[items.scope_of],
+        content.text_digests("version")[items.scope_of],
+    )
+    event_lists, link_lists = (
+        pa.array(event_offsets, pa.int32()),
+        pa.array(link_offsets, pa.int32()),
+    )
+
+    def per_event(values: pa.Array) -> pa.ListArray:
+        return pa.ListArray.from_arrays(event_lists, values)
+
+    def per_link(values: pa.Array) -> pa.ListArray:
+        return pa.ListArray.from_arrays(link_lists, values)
+
+    return {
+        "Timestamp": pa.array(start.view(np.int64)).view(TIME),
+        "TraceId": hex_ids(spans.field("trace_id")),
+        "SpanId": hex_ids(spans.field("span_id")),
+        "ParentSpanId": hex_ids(parent),
+        "TraceState": content.text("state"),
+        "SpanName": content.text("name"),
+        "SpanKind": KINDS.take(pa.array(kind)),
+        "ServiceName": service.take(resource_of),
+        "ResourceAttributes": content.maps("resources").take(resource_of),
+        "ScopeName": content.text("scope").take(scope_of),
+        "ScopeVersion": content.text("version").take(scope_of),
+        "SpanAttributes": content.maps("spans"),
+        "Duration": pa.array(end - start),
+        "StatusCode": STATUSES.take(pa.array(status)),
+        "StatusMessage": content.text("status"),
+        "Events.Timestamp": per_event(events.field("time_unix_nano").view(pa.int64()).view(TIME)),
+        "Events.Name": per_event(content.text("event")),
+        "Events.Attributes": per_event(content.maps("events")),
+        "Links.TraceId": per_link(hex_ids(links.field("trace_id"))),
+        "Links.SpanId": per_link(hex_ids(links.field("span_id"))),
+        "Links.TraceState": per_link(content.text("link")),
+        "Links.Attributes": per_link(content.maps("links")),
+        "Flags": flags,
+        "SpanAttributeTypes": content.types("spans"),
+        "Version": pa.array(versions(end, content.counts("spans"), digests)),
+    }
+
+
+def named(numbers: pa.Array, count: int) -> NDArray[np.int32]:
+    """Enum numbers with the unknown ones as 0."""
+    values: NDArray[np.int32] = numbers.to_numpy()
+    return np.where((values >= 0) & (values < count), values, 0)
+
+
+def without_zeros(parents: pa.BinaryArray) -> pa.BinaryArray:
+    """A parent of eight zero bytes is none."""
+    zeros = equal(parents, bytes(8))
+    if not zeros.any():
+        return parents
+    return pc.if_else(pa.array(zeros), pa.scalar(b"", pa.binary()), parents)
+
+
+def versions(
+    end_ns: NDArray[np.uint64], attributes: NDArray[np.int64], digests: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
+    """`model.span_version` for a column."""
+    ends = (end_ns >> np.uint64(END_SHIFT)) << np.uint64(26)
+    counted = np.minimum(attributes, COUNT_MAX).astype(np.uint64) << np.uint64(HASH_BITS)
+    return ends | counted | (digests & np.uint64((1 << HASH_BITS) - 1))
