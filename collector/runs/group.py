@@ -110,44 +110,72 @@ class TraceGroup:
 
     def runs(self) -> list[Run]:
         """What the group folds to, now."""
-        identifier, revision = self.group_id, self.revision
-        events = list(self.events.values())
-        found: list[Run] = []
-        for run in self.assemblies():
-            if run.parent is None:
-                found += summarize(run, identifier, events, self._pricing, revision).values()
-        return found
+        return list(self._fold(self.assemblies()).values())
 
     def changes(self) -> Changes:
-        """What is to be written since the last call: moved steps, all runs, removed runs, events."""
+        """What to write since the last call: moved steps, all runs, removed runs, new events."""
         self.dirty = False
-        identifier, revision = self.group_id, self.revision
-        events = list(self.events.values())
         assemblies = self.assemblies()
+        runs = self._fold(assemblies)
+        steps: list[PlacedStep] = []
+        for assembly in assemblies:
+            self._place(assembly, runs[assembly.run_id], steps)
+        removed = self._removed(runs, _owners(assemblies))
+        self._written = {run_id: run.started_at_ns for run_id, run in runs.items()}
+        self.open_runs = sum(run.ended_at_ns == 0 for run in runs.values())
+        events = self._fresh_events(runs)
+        return Changes(
+            steps=tuple(steps), runs=tuple(runs.values()), removed=removed, events=events
+        )
+
+    def _fold(self, assemblies: list[Assembly]) -> dict[str, Run]:
+        identifier, revision = self.group_id, self.revision
+        events = self._events_by_run(assemblies)
         runs: dict[str, Run] = {}
         for run in assemblies:
             if run.parent is None:
                 runs |= summarize(run, identifier, events, self._pricing, revision)
-        steps: list[PlacedStep] = []
-        owner: dict[str, str] = {}
-        for assembly in assemblies:
-            self._place(assembly, runs[assembly.run_id], steps, owner)
-        removed = self._removed(runs, owner, identifier, revision)
-        self._written = {run_id: run.started_at_ns for run_id, run in runs.items()}
-        self.open_runs = sum(run.ended_at_ns == 0 for run in runs.values())
-        top = assemblies[0].run_id if assemblies else ""
+        return runs
+
+    def _events_by_run(self, assemblies: list[Assembly]) -> dict[str, list[Event]]:
+        """Events by the run they are of: named by id, by the span they are in, by their trace."""
+        found: dict[str, list[Event]] = {}
+        if not self.events or not assemblies:
+            return found
+        known = {run.run_id for run in assemblies}
+        owners = _owners(assemblies)
+        for event in self.events.values():
+            run_id = event.run_id
+            if run_id not in known:
+                run_id = self._owner(owners, event.trace_id, event.span_id)
+            found.setdefault(run_id or assemblies[0].run_id, []).append(event)
+        return found
+
+    def _owner(self, owners: dict[int, str], trace_id: str, span_id: str) -> str:
+        """The run that a span belongs to; of an unknown span, the first run of its trace."""
+        trace = self.traces.get(trace_id)
+        if trace is None:
+            return ""
+        node = trace.nodes.get(span_id)
+        if node is not None:
+            return owners.get(id(node.bucket.find()), "")
+        buckets = sorted(trace.tops.values(), key=lambda b: (b.start_ns, b.top_span_id))
+        return next((owners[id(b)] for b in buckets if id(b) in owners), "")
+
+    def _fresh_events(self, runs: dict[str, Run]) -> tuple[tuple[Event, str, str], ...]:
         fresh = [self.events[event_id] for event_id in self._fresh]
         self._fresh = []
-        return Changes(
-            steps=tuple(steps),
-            runs=tuple(runs.values()),
-            removed=removed,
-            events=tuple((e, e.run_id if e.run_id in runs else top, identifier) for e in fresh),
-        )
+        if not fresh:
+            return ()
+        identifier = self.group_id
+        run_of = {
+            event.event_id: run_id
+            for run_id, events in self._events_by_run(self.assemblies()).items()
+            for event in events
+        }
+        return tuple((e, run_of.get(e.event_id, e.run_id), identifier) for e in fresh)
 
-    def _place(
-        self, assembly: Assembly, run: Run, steps: list[PlacedStep], owner: dict[str, str]
-    ) -> None:
+    def _place(self, assembly: Assembly, run: Run, steps: list[PlacedStep]) -> None:
         """Rows of the steps of one run that are new or moved."""
         as_ = (run.run_id, run.agent_name)
         root = assembly.root
@@ -159,7 +187,6 @@ class TraceGroup:
                     continue
                 node.dirty = False
                 step = node.step
-                owner[step.span_id] = run.run_id
                 child = ""
                 run_id = run.run_id
                 if step is root and assembly.parent is not None:
@@ -204,27 +231,32 @@ class TraceGroup:
         attempts = node.bucket.find().attempts_of(node.step)
         return attempts.previous(node.step) if attempts else ("", 0)
 
-    def _removed(
-        self, runs: dict[str, Run], owner: dict[str, str], identifier: str, revision: int
-    ) -> tuple[Removed, ...]:
+    def _removed(self, runs: dict[str, Run], owners: dict[int, str]) -> tuple[Removed, ...]:
         """Rows that an earlier fold wrote: of runs that are no more, or under another hour."""
         removed = []
         for run_id, started_at_ns in self._written.items():
             run = runs.get(run_id)
             if run is not None and run.started_at_ns == started_at_ns:
                 continue
-            span_id = run_id.rpartition("-")[2]
-            heir = "" if run is not None else owner.get(span_id) or next(iter(runs), "")
+            heir = ""
+            if run is None:
+                trace_id, _, span_id = run_id.partition("-")
+                heir = self._owner(owners, trace_id, span_id)
             removed.append(
                 Removed(
                     run_id=run_id,
-                    group_id=identifier,
+                    group_id=self.group_id,
                     started_at_ns=started_at_ns,
                     replaced_by=heir,
-                    revision=revision,
+                    revision=self.revision,
                 )
             )
         return tuple(removed)
+
+
+def _owners(assemblies: list[Assembly]) -> dict[int, str]:
+    """id of a bucket -> the run it is part of."""
+    return {id(bucket): run.run_id for run in assemblies for bucket in run.buckets}
 
 
 def fold(

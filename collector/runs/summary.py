@@ -26,19 +26,22 @@ PREFIXES: Final = ("prompt_versions.", "feature_flags.", "tags.")
 
 
 def summarize(
-    assembly: Assembly, group_id: str, events: Sequence[Event], pricing: Pricing, revision: int
+    assembly: Assembly,
+    group_id: str,
+    events: Mapping[str, Sequence[Event]],
+    pricing: Pricing,
+    revision: int,
 ) -> dict[str, Run]:
-    """The root run `assembly` and its descendants, by run id.
+    """The root run `assembly` and its descendants, by run id; parents first.
 
-    `events` are those of the whole group, `revision` the group's.
+    `events` are those of the group by run id, `revision` is the group's.
     """
-    by_run = _events_by_run(assembly, events)
     found: dict[str, Run] = {}
     totals: dict[str, Tally] = {}
     depths: dict[str, int] = {}
     everyone = descend(assembly)
     for run in reversed(everyone):  # children before their parents: a total includes theirs
-        facts = read_events(by_run.get(run.run_id, ()))
+        facts = read_events(events.get(run.run_id, ()))
         own = own_tally(run, facts)
         aggregated = _use_aggregate(run, own, pricing, totals)
         total = Tally()
@@ -59,32 +62,6 @@ def summarize(
             revision=revision,
         )
     return {run.run_id: found[run.run_id] for run in everyone}
-
-
-def _events_by_run(root: Assembly, events: Sequence[Event]) -> dict[str, list[Event]]:
-    """Events by the run they are of: named by id, by the span they are in, else by their trace."""
-    if not events:
-        return {}
-    runs = {run.run_id: run for run in descend(root)}
-    by_span = {
-        (node.step.trace_id, node.step.span_id): run.run_id
-        for run in runs.values()
-        for bucket in run.buckets
-        for node in bucket.nodes
-    }
-    traces = {trace_id for trace_id, _ in by_span}
-    found: dict[str, list[Event]] = {}
-    for event in events:
-        if event.run_id in runs:
-            run_id = event.run_id
-        elif (event.trace_id, event.span_id) in by_span:
-            run_id = by_span[event.trace_id, event.span_id]
-        elif event.trace_id in traces and not event.run_id:
-            run_id = root.run_id
-        else:
-            continue
-        found.setdefault(run_id, []).append(event)
-    return found
 
 
 def own_tally(run: Assembly, facts: EventFacts) -> Tally:
