@@ -45,8 +45,8 @@ class ArrowRedactor:
         self._structure = settings.content == "structure"
 
     def values(
-        self, values: pa.Array, keys: pa.Array | None, *, content: bool = False
-    ) -> tuple[pa.Array, int]:
+        self, values: pa.Array[Any], keys: pa.Array[Any] | None, *, content: bool = False
+    ) -> tuple[pa.Array[Any], int]:
         """`values` (string or large_string) as they may be stored, and how many changed.
 
         `keys` has the attribute key of each value, as text or dictionary-encoded; `None` for values
@@ -68,11 +68,11 @@ class ArrowRedactor:
             return values, 0
         return self._replace(values, at, codes, names, content=content)
 
-    def _suspects(self, values: pa.Array) -> Any:
+    def _suspects(self, values: pa.Array[Any]) -> Any:
         """A mask of the values that a detector or pattern might match."""
         large = pa.types.is_large_string(values.type)
         # As bytes RE2 needs not follow UTF-8, and no hint has a character beyond ASCII.
-        raw = values.view(pa.large_binary() if large else pa.binary())
+        raw: Any = values.view(pa.large_binary() if large else pa.binary())
         mask = _mask(pc.match_substring_regex(raw, self._hint))
         if self._patterns:
             mask |= _mask(pc.match_substring_regex(values, self._patterns))
@@ -86,8 +86,8 @@ class ArrowRedactor:
         return self._structure and self.redactor.is_content(treatment, content=content)
 
     def _replace(
-        self, values: pa.Array, at: Any, codes: Any, names: list[str | None], *, content: bool
-    ) -> tuple[pa.Array, int]:
+        self, values: pa.Array[Any], at: Any, codes: Any, names: list[str | None], *, content: bool
+    ) -> tuple[pa.Array[Any], int]:
         changed: list[int] = []
         replacements: list[str] = []
         # Resent histories repeat values within a batch.
@@ -171,17 +171,18 @@ def _create_key(path: Path) -> None:
         os.close(folder)
 
 
-def _codes(keys: pa.Array | None) -> tuple[Any, list[str | None]]:
+def _codes(keys: pa.Array[Any] | None) -> tuple[Any, list[str | None]]:
     """For each element the place of its key among the distinct keys; a null key is one of them."""
     if keys is None:
         return None, []
-    encoded = keys if pa.types.is_dictionary(keys.type) else keys.dictionary_encode()
+    encoded: Any = keys if pa.types.is_dictionary(keys.type) else keys.dictionary_encode()
     names: list[str | None] = encoded.dictionary.to_pylist()
-    codes = pc.fill_null(encoded.indices.cast(pa.int64()), len(names))
+    indices: Any = encoded.indices.cast(pa.int64())
+    codes: Any = pc.fill_null(indices, len(names))
     return codes.to_numpy(zero_copy_only=False), [*names, None]
 
 
-def _mask(matched: pa.Array) -> Any:
+def _mask(matched: Any) -> Any:
     if matched.null_count:
         matched = pc.fill_null(matched, False)
     return matched.to_numpy(zero_copy_only=False)
@@ -195,8 +196,10 @@ def _hint(settings: RedactSettings) -> str:
 
 
 def _member_hint(glob: str) -> str:
-    """A quoted name that `glob` matches, and a colon.  What `*` stands for is left out at the start:
-    the rest of the name is enough."""
+    """The end of a quoted name that `glob` matches, and a colon.
+
+    What a `*` at the start stands for is left out: the rest of the name is enough.
+    """
     rest = glob[2:] if glob.startswith("*.") else glob
     name = "".join(_MEMBER_CHARS.get(char) or re.escape(char) for char in rest.lstrip("*"))
     return f"(?i:{name}){MEMBER_END}"
@@ -206,8 +209,10 @@ _MEMBER_CHARS: Final = {"*": r"""[^"'\\]*""", "?": r"""[^"'\\]+""", "_": "[_-]?"
 
 
 def _for_re2(pattern: str) -> str:
-    """`pattern` so that RE2 matches at least where Python does: `\\s` with the vertical tab, and `$`
-    also before a last line end."""
+    """`pattern` so that RE2 matches at least where Python does.
+
+    `\\s` lacks the vertical tab in RE2, and `$` does not match before a last line end.
+    """
     out: list[str] = []
     in_class = False
     index = 0

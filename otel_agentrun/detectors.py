@@ -1,8 +1,8 @@
 """What secrets and personal data look like: one table of detectors over Python text.
 
 A detector has an exact finder and two cheap supersets of it, so that text without secrets costs
-little: `needles` (plain substrings, for Python) and `hint` (a pattern over UTF-8 bytes in the syntax
-that RE2 and `re` share, for whole columns).  Whatever a finder finds, both supersets must admit;
+little: `needles` (plain substrings, for Python) and `hint` (a pattern over UTF-8 bytes in the
+syntax that RE2 and `re` share, for whole columns).  Whatever a finder finds, both must admit;
 `tests/redaction` holds them to it.  Finders take time linear in the text: bounded repeats,
 possessive runs, and no rescan of long refused ones.
 
@@ -130,6 +130,8 @@ def _sk_key(text: str) -> bool:
 
 def _basic_credentials(text: str) -> bool:
     """RFC 7617: base64 of `user:password`; the words after "basic" in prose are not."""
+    if text.isalpha() and text.islower():
+        return False
     try:
         decoded = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
@@ -148,7 +150,7 @@ _PEM_CHARS: Final = re.compile(r"[A-Za-z0-9+/]{24}")
 
 
 def _private_keys(text: str) -> Iterator[Span]:
-    """Blocks up to END; cut-off blocks as far as they look like one.  Prose about PEM is neither."""
+    """Blocks up to END; cut-off ones as far as they look like one.  Prose about PEM is neither."""
     at = 0
     ends = True
     while (begin := _PEM_BEGIN.search(text, at)) is not None:
@@ -187,7 +189,8 @@ def _aws_keys(text: str) -> Iterator[Span]:
 # --- members: `"name": value` at any depth of JSON in JSON, Python reprs, `name=value` ----------
 
 _MEMBER: Final = re.compile(
-    r"""(?P<quote>\\*["'])(?P<name>[^"'\\\x00-\x1f]{1,80})(?P=quote)[ \t\r\n]*(?:=>|[:=])[ \t\r\n]*"""
+    r"""(?P<quote>\\*["'])(?P<name>[^"'\\\x00-\x1f]{1,80})(?P=quote)"""
+    r"""[ \t\r\n]*(?:=>|[:=])[ \t\r\n]*"""
 )
 _QUOTES: Final = {'"': re.compile(r'(\\*)"'), "'": re.compile(r"(\\*)'")}
 _OPENING: Final = re.compile(r"""\\*(["'])""")
@@ -219,7 +222,10 @@ def closing_quote(text: str, start: int, quote: str) -> int:
 
 
 def member_values(text: str, at: int, quote: str) -> Iterator[Span]:
-    """The string, number or strings of an array that a member has at `at`; `quote` is its name's."""
+    """The string, number or strings of an array that a member has at `at`.
+
+    `quote` is what stands around the member's name.
+    """
     opening = _OPENING.match(text, at)
     if opening is not None:
         yield Span(opening.end(), closing_quote(text, opening.end(), opening[0]))
@@ -258,7 +264,6 @@ SECRET_NAMES: Final = (
     r"pass(?:word|wd|phrase)|pwd|(?:api|access|secret|private|account|signing|encryption)[_-]?key"
     r"|secret|authorization|cookie|credentials?|token"
 )
-_NAME_END: Final = re.compile(rf"(?:{SECRET_NAMES})$", re.IGNORECASE | re.ASCII)
 _NOT_SECRET: Final = re.compile(
     r"null|none|nil|true|false|undefined|string|str|required|optional|redacted|[*._ -]+|x{3,}"
     r"|<[^<>]*>|\$\{\w+\}|(?-i:\$[A-Z_]{3,})|\{\{?[^{}]*\}?\}|%s|%\(\w+\)s|[0-9]{1,3}",
@@ -269,31 +274,41 @@ _STRONG_TOKEN: Final = re.compile(
     r"(?:access|refresh|auth|bearer|session|api|secret|security|private|id)[_-]?token$",
     re.IGNORECASE | re.ASCII,
 )
-_CURSOR: Final = re.compile(r"(?:page|next|prev|cursor|continuation|sync)\w{0,12}$", re.IGNORECASE)
-_WORD: Final = re.compile(r"[A-Za-z_-]+", re.ASCII)
-_ASSIGNMENT: Final = re.compile(
-    rf"(?P<flag>--[A-Za-z0-9-]{{0,24}})?(?P<name>{SECRET_NAMES})"
-    r"(?P<sep>[ \t]*+(?:=>|:=|\\u003[dD]|[:=])[ \t]*+|[ ]+)",
-    re.IGNORECASE | re.ASCII,
+_CURSOR: Final = re.compile(
+    r"(?:page|next|prev|cursor|continuation|sync)[_-]?[A-Za-z]{0,12}$", re.IGNORECASE
 )
+_LAST_WORD: Final = re.compile(r"[a-z]+$")
+_WORD: Final = re.compile(r"[A-Za-z_-]+", re.ASCII)
+_NAME_ENDS: Final = (
+    "password", "passwd", "passphrase", "pwd", "key", "secret", "authorization", "cookie",
+    "credential", "credentials", "token",
+)  # fmt: skip
+"""How a name in `SECRET_NAMES` ends: found as plain substrings, which costs least."""
+_KEY_OF: Final = re.compile(
+    r"(?:api|access|secret|private|account|signing|encryption)[_-]?key$", re.IGNORECASE | re.ASCII
+)
+_AFTER_NAME: Final = re.compile(
+    r"""(?:(?P<quote>\\*["'])[ \t\r\n]*)?+"""
+    r"""(?:[ \t]*+(?P<sep>=>|:=|\\u003[dD]|[:=])[ \t\r\n]*+|[ ]++)"""
+)
+_FLAG: Final = re.compile(r"--[A-Za-z0-9-]{0,40}$", re.ASCII)
 _BARE: Final = re.compile(r"[^\s\"'`,;&<>(){}\[\]|\\]{4,}+", re.ASCII)
 _SCHEME: Final = re.compile(r"(?:basic|bearer|token|digest|apikey|negotiate)[ ]+", re.IGNORECASE)
 _LINE: Final = re.compile(r"[^\r\n\"'\\]{4,}+")
 
 
-def _secret_value(name: str, value: str, before: str = "") -> bool:
-    """Is `value` a secret, if anything called `name` holds one?"""
+def _secret_value(name: str, value: str) -> bool:
+    """Is `value` a secret, when what `name` ends with tells that it may be?"""
     if not value or _NOT_SECRET.fullmatch(value):
         return False
     kind = name.lower()
-    if kind.endswith("token") and not _STRONG_TOKEN.search(before + name):
+    if kind.endswith("token") and _STRONG_TOKEN.search(name) is None:
         # Also what a tokenizer calls its pieces, and pages their cursors.
-        named = (before + name)[:-5].rstrip("_-. ")
         return (
             len(value) >= 16
             and " " not in value[:256]
             and looks_random(value[:256])
-            and not _CURSOR.search(named[-24:])
+            and _CURSOR.search(name[:-5].rstrip("_-. ")) is None
         )
     if kind.endswith("pwd"):
         return not value.startswith(("/", "~", ".")) and value[1:3] not in (":\\", ":/")
@@ -302,49 +317,77 @@ def _secret_value(name: str, value: str, before: str = "") -> bool:
     return True
 
 
-def _secret_member(name: str, value: str) -> bool:
-    return _NAME_END.search(name) is not None and _secret_value(name, value)
-
-
-def _assignments(text: str) -> Iterator[Span]:
-    """`name=value`, `name: value`, `--name value`, headers; not code that only names a secret."""
-    at = 0
-    while (match := _ASSIGNMENT.search(text, at)) is not None:
-        at = match.end()
-        name, sep = match["name"], match["sep"].strip()
-        if not sep and match["flag"] is None:
-            continue
-        before = text[max(0, match.start("name") - 24) : match.start("name")]
-        opening = _OPENING.match(text, match.end())
-        if opening is not None:
-            start = opening.end()
-            end = closing_quote(text, start, opening[0])
-        else:
-            start = match.end()
-            kind = name.lower()
-            scheme = _SCHEME.match(text, start) if kind == "authorization" else None
-            if scheme is not None:
-                start = scheme.end()
-            bare = (_LINE if kind == "cookie" else _BARE).match(text, start)
-            if bare is None:
-                continue
-            end = bare.end()
-            value = bare[0]
-            if text[end : end + 1] in ("(", "[") or _REFERENCE.fullmatch(value):
-                continue  # a call, an index, `settings.password`: code
-            if _WORD.fullmatch(value) and scheme is None and match["flag"] is None:
-                if sep == ":":
-                    continue  # prose and type annotations: `Password: must`, `token: str`
-                if value.lower().endswith(kind):
-                    continue  # keyword arguments: `api_key=my_api_key`
-        if end > start and _secret_value(name, text[start:end], before):
-            at = end
-            yield Span(start, end)
-
-
 def _named_secrets(text: str) -> Iterator[Span]:
-    yield from members(text, _secret_member)
-    yield from _assignments(text)
+    """JSON members at any depth, `name=value`, `name: value`, `--name value`, headers.
+
+    Not code and prose that only name a secret.
+    """
+    # Lower case of ASCII alone keeps every character in its place.
+    lowered = text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+    ends = sorted(
+        {
+            at + len(name)
+            for name in _NAME_ENDS
+            if name in lowered
+            for at in _occurrences(lowered, name)
+        }
+    )
+    done = 0
+    for end in ends:
+        if end <= done:
+            continue
+        name = text[max(0, end - 64) : end]
+        if lowered.endswith("key", 0, end) and _KEY_OF.search(name[-16:]) is None:
+            continue
+        after = _AFTER_NAME.match(text, end)
+        if after is None:
+            continue
+        if after["quote"] is not None and after["sep"] is not None:
+            spans = member_values(text, after.end(), after["quote"])
+        else:
+            spans = _assigned(text, after, name)
+        for span in spans:
+            if span.end > span.start and _secret_value(name, text[span.start : span.end]):
+                done = span.end
+                yield span
+
+
+def _occurrences(text: str, part: str) -> Iterator[int]:
+    at = text.find(part)
+    while at >= 0:
+        yield at
+        at = text.find(part, at + 1)
+
+
+def _assigned(text: str, after: re.Match[str], name: str) -> Iterator[Span]:
+    """What an unquoted name is given: a quoted string, or characters up to a delimiter."""
+    sep, start = after["sep"], after.end()
+    flag = _FLAG.search(name) is not None
+    if sep is None and not flag:
+        return
+    opening = _OPENING.match(text, start)
+    if opening is not None:
+        yield Span(opening.end(), closing_quote(text, opening.end(), opening[0]))
+        return
+    if "\n" in after[0]:
+        return  # a block below `password:`
+    kind = name.lower()
+    scheme = _SCHEME.match(text, start) if kind.endswith("authorization") else None
+    start = start if scheme is None else scheme.end()
+    cookie = kind.endswith("cookie")
+    bare = (_LINE if cookie else _BARE).match(text, start)
+    if bare is None:
+        return
+    value = bare[0]
+    if text[bare.end() : bare.end() + 1] in ("(", "[") or _REFERENCE.fullmatch(value):
+        return  # a call, an index, `settings.password`: code
+    if _WORD.fullmatch(value) and scheme is None and not flag:
+        if sep == ":":
+            return  # prose and type annotations: `Password: must`, `token: str`
+        word = _LAST_WORD.search(kind)
+        if word is not None and value.lower().endswith(word[0]):
+            return  # keyword arguments: `api_key=my_api_key`
+    yield Span(start, bare.end())
 
 
 # --- personal data -------------------------------------------------------------------------------
@@ -360,7 +403,7 @@ _JSON_AFTER: Final = re.compile(r"[ \t\r\n]*(?:[,}\]]|$)")
 
 
 def _numbers(pattern: str, accept: Callable[[str], bool] | None = None) -> Finder:
-    """As `_finder`, without ids: the value of a member named `id`, `call_id`, `toolCallId`, ... ."""
+    """As `_finder`, without ids: values of members named `id`, `call_id`, `toolCallId`, ... ."""
     find = _finder(pattern, accept)
 
     def find_numbers(text: str) -> Iterator[Span]:
@@ -489,8 +532,8 @@ DETECTORS: Final[tuple[Detector, ...]] = (
              find=_finder(r"bearer(?:[ \t]|%20|\+)+(?P<secret>[A-Za-z0-9][A-Za-z0-9._~+/=-]{7,}+)",
                           _bearer_value, re.IGNORECASE)),
     Detector(name="basic_auth", title="Basic credentials (RFC 7617)", needles=("basic",),
-             folded=True, hint=r"(?i:basic)(?:[ \t]|%20|\+)+[A-Za-z0-9]",
-             find=_finder(r"basic(?:[ \t]|%20|\+)+(?P<secret>[A-Za-z0-9+/]{6,}+={0,2})",
+             folded=True, hint=r"(?i:basic)(?:[ \t]|%20|\+)+[a-z]*[A-Z0-9+/=]",
+             find=_finder(r"basic(?:[ \t]|%20|\+)+(?P<secret>[A-Za-z0-9+/]{4,}+={0,2})",
                           _basic_credentials, re.IGNORECASE)),
     Detector(name="secret",
              title="Values named password, secret, api_key, access_key, private_key, token, "
@@ -500,7 +543,7 @@ DETECTORS: Final[tuple[Detector, ...]] = (
              hint=rf"""(?i:{SECRET_NAMES})\\*["']?[ \t\r\n]*(?:[=:]|\\u003[dD])"""
                   rf"""|--[A-Za-z0-9-]*(?i:{SECRET_NAMES})[ ]""",
              find=_named_secrets),
-    Detector(name="email", title="E-mail addresses", needles=("@",), hint=r"[A-Za-z0-9]@[A-Za-z0-9]",
+    Detector(name="email", title="E-mail addresses", needles=("@",), hint=r"[!-~]@[A-Za-z0-9]",
              find=_finder(r"(?:(?<![A-Za-z0-9.!#$%&*+/=?^_`{|}~\\-])|(?<=\\[nrtbfv])"
                           rf"|(?<=\\u[0-9A-Fa-f]{{4}})){EMAIL}"),
              default=False, personal=True),

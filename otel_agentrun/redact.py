@@ -274,6 +274,8 @@ ID_KEYS: Final = (
 MARKER: Final = re.compile(r"\[redacted:[a-z][a-z0-9_]{0,31}:[0-9a-f]{8}\]|\[user:[0-9a-f]{16}\]")
 RULE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 KEY_BYTES: Final = 32
+KEY_ORDER: Final = 1 << 16
+"""Matches of configured keys come after those of detectors and patterns."""
 PASSES_MAX: Final = 8
 """A marker can free a match beside it (a word boundary appears); rescans end here at the latest."""
 CACHED_KEYS_MAX: Final = 16384
@@ -341,6 +343,7 @@ class Redactor:
             (Treatment.ID, keys_pattern(ID_KEYS)),
         )
         self._kept = keys_pattern(KEPT_KEYS)
+        self._key_needles = tuple({_needle(glob) for glob in settings.keys})
         self._treatments: dict[str, Treatment] = {}
 
     def treatment(self, key: str) -> Treatment:
@@ -362,8 +365,8 @@ class Redactor:
     def value(self, text: str, key: str | None = None, *, content: bool = False) -> str:
         """`text` as it may be stored.
 
-        `key` is the attribute's key, if it has one.  `content` says that the value is content unless
-        its key says otherwise: log bodies, attributes of events and logs.
+        `key` is the attribute's key, if it has one.  `content` says that the value is content
+        unless its key says otherwise: log bodies, attributes of events and logs.
         """
         if not text:
             return text
@@ -429,15 +432,15 @@ class Redactor:
             if detector.may_match(text, lowered)
             for span in detector.find(text)
         ]
-        order = len(DETECTORS)
-        for name, pattern in self._patterns:
-            for match in pattern.finditer(text):
-                if match.end() > match.start():
-                    found.append((match.start(), -match.end(), order, name, ""))
-            order += 1
-        if '"' in text or "'" in text:
+        for order, (name, pattern) in enumerate(self._patterns, len(DETECTORS)):
             found.extend(
-                (span.start, -span.end, order, "key", span.quote)
+                (match.start(), -match.end(), order, name, "")
+                for match in pattern.finditer(text)
+                if match.end() > match.start()
+            )
+        if any(needle in lowered for needle in self._key_needles):
+            found.extend(
+                (span.start, -span.end, KEY_ORDER, "key", span.quote)
                 for span in members(text, self._is_key_member)
             )
         if not found:
@@ -474,7 +477,7 @@ def _outside_markers(text: str, found: Iterable[Match]) -> list[Match]:
     markers = [match.span() for match in MARKER.finditer(text)]
     starts = [start for start, _ in markers]
     outside: list[Match] = []
-    for start, minus_end, *rest in found:
+    for start, minus_end, order, rule, quote in found:
         end = -minus_end
         index = bisect_right(starts, start) - 1
         while 0 <= index < len(markers) and markers[index][0] <= start < markers[index][1]:
@@ -484,12 +487,12 @@ def _outside_markers(text: str, found: Iterable[Match]) -> list[Match]:
         if index >= 0:
             end = max(end, markers[index][1]) if markers[index][0] >= start else end
         if start < end:
-            outside.append((start, -end, *rest))
+            outside.append((start, -end, order, rule, quote))
     return outside
 
 
 def _whole_escapes(text: str, span: Span) -> Span:
-    """In JSON `\\npm_...` is a line end and `pm_...`: take the backslash along, never half of it."""
+    """In JSON `\\npm_...` is a line end and `pm_...`: take the backslash along, not half of it."""
     backslashes = 0
     while span.start - backslashes > 0 and text[span.start - backslashes - 1] == "\\":
         backslashes += 1
@@ -507,6 +510,11 @@ def _glob(glob: str) -> str:
     head, rest = ("(?:.*[.])?", glob[2:]) if glob.startswith("*.") else ("", glob)
     rest = rest.replace("[0-9]", "\0")
     return head + "".join(_GLOB.get(char) or re.escape(char) for char in rest)
+
+
+def _needle(glob: str) -> str:
+    """The longest text that every name which `glob` matches holds, lower case."""
+    return max(re.split(r"[*?_.\-]+", glob.lower()), key=len)
 
 
 _GLOB: Final = {"*": "(?s:.*)", "?": "(?s:.)", "_": "[_-]?", "-": "[_-]?", "\0": "[0-9]"}
@@ -534,9 +542,11 @@ def problems(settings: RedactSettings) -> tuple[str, ...]:
         problem = pattern_problem(pattern)
         if problem is not None:
             found.append(f"patterns.{name}: {problem}")
-    for key in (*settings.keys, *settings.identity_keys):
-        if not key.strip("*?.") or not key.isascii():
-            found.append(f"keys: {key!r} must name something, in ASCII; it would match every key.")
+    found.extend(
+        f"keys: {key!r} must name something, in ASCII; else it would match every key."
+        for key in (*settings.keys, *settings.identity_keys)
+        if not key.strip("*?.") or not key.isascii()
+    )
     return tuple(found)
 
 

@@ -145,8 +145,10 @@ def _is_shape(value: Any, depth: int) -> bool:
         )
     if kind == "string":
         inner = rest.pop("json", None)
-        return _is_count(rest.pop("length", None)) and not rest and (
-            inner is None or _is_shape(inner, depth + 1)
+        return (
+            _is_count(rest.pop("length", None))
+            and not rest
+            and (inner is None or _is_shape(inner, depth + 1))
         )
     return not rest
 
