@@ -35,6 +35,16 @@ from collector.journal.writer import SegmentWriter, sync_directory
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+__all__ = [
+    "Entry",
+    "Journal",
+    "JournalSettings",
+    "JournalStats",
+    "Position",
+    "QuarantinedRange",
+    "RecordKind",
+]
+
 log = logging.getLogger(__name__)
 
 

@@ -179,15 +179,17 @@ class SegmentReader:
             if error.errno not in _UNREADABLE:
                 raise
         pieces = []
-        for start in range(offset, offset + size, _BLOCK_BYTES):
-            wanted = min(_BLOCK_BYTES, offset + size - start)
+        end = offset + size
+        while offset < end:
+            wanted = min(_BLOCK_BYTES - offset % _BLOCK_BYTES, end - offset)
             try:
-                pieces.append(_pread(self._fd, start, wanted))
+                pieces.append(_pread(self._fd, offset, wanted))
             except OSError as error:
                 if error.errno not in _UNREADABLE:
                     raise
                 self.unreadable_bytes += wanted
                 pieces.append(bytes(wanted))
+            offset += wanted
         return b"".join(pieces)
 
     def _record(self, offset: int, end: int) -> Record | None:
