@@ -1,0 +1,261 @@
+"""From a batch to the values that run logic needs: `Step`s of spans, `Event`s of log records.
+
+Columns for storage, objects for logic: of the attributes only those that some dialect reads on the
+hot path become Python objects, picked over the whole batch at once; resources are read once per
+distinct run of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.runs.events import FOLDED, event_id
+from otel_agentrun import dialects, semconv
+from otel_agentrun.step import Event, SpanEvent, SpanView, Step
+
+NOTHING: Final[Mapping[str, str]] = {}
+
+is_logic_key = lru_cache(maxsize=65_536)(dialects.is_logic_key)
+
+
+def steps_of(batch: pa.RecordBatch) -> list[Step]:
+    """One step per span of a SPANS batch, in its order."""
+    return [dialects.step(view) for view in views_of(batch)]
+
+
+def views_of(batch: pa.RecordBatch, wanted: Callable[[str], bool] = is_logic_key) -> list[SpanView]:
+    """Views over the rows of a SPANS batch, with the attributes whose key is `wanted`."""
+    rows = batch.num_rows
+    if rows == 0:
+        return []
+    text = {name: batch.column(name).to_pylist() for name in TEXT_COLUMNS}
+    starts = batch.column("Timestamp").cast(pa.int64()).to_pylist()
+    durations = batch.column("Duration").to_pylist()
+    versions = batch.column("Version").to_pylist()
+    attributes = dicts_of(batch.column("SpanAttributes"), wanted)
+    resources = shared_dicts_of(batch.column("ResourceAttributes"))
+    ingests = shared_dicts_of(batch.column("IngestAttributes"))
+    events = _events_of(batch)
+    links = _links_of(batch)
+    columns = zip(
+        text["TraceId"],
+        text["SpanId"],
+        text["ParentSpanId"],
+        text["SpanName"],
+        text["SpanKind"],
+        text["ScopeName"],
+        text["ScopeVersion"],
+        text["StatusCode"],
+        text["StatusMessage"],
+        starts,
+        durations,
+        versions,
+        attributes,
+        resources,
+        ingests,
+        strict=True,
+    )
+    return [
+        SpanView(
+            trace_id=trace_id,
+            span_id=span_id,
+            parent_span_id=parent,
+            name=name,
+            kind=kind,
+            scope=scope,
+            scope_version=scope_version,
+            start_ns=start,
+            end_ns=start + duration,
+            status_code=code,
+            status_message=message,
+            attributes=own,
+            resource=resource,
+            ingest=ingest,
+            events=events.get(row, ()),
+            links=links.get(row, ()),
+            version=version,
+        )
+        for row, (
+            trace_id, span_id, parent, name, kind, scope, scope_version, code, message,
+            start, duration, version, own, resource, ingest,
+        ) in enumerate(columns)
+    ]  # fmt: skip
+
+
+TEXT_COLUMNS: Final = (
+    "TraceId", "SpanId", "ParentSpanId", "SpanName", "SpanKind", "ScopeName", "ScopeVersion",
+    "StatusCode", "StatusMessage",
+)  # fmt: skip
+
+
+def flat(column: pa.MapArray) -> tuple[np.ndarray[Any, Any], pa.Array, pa.Array]:
+    """Offsets from 0, keys and values of a map column, whatever slice it is."""
+    offsets = column.offsets.to_numpy()
+    first, last = int(offsets[0]), int(offsets[-1])
+    return (
+        offsets - first,
+        column.keys.slice(first, last - first),
+        column.items.slice(first, last - first),
+    )
+
+
+def dicts_of(column: pa.MapArray, wanted: Callable[[str], bool]) -> list[dict[str, str]]:
+    """One dict per row with the entries whose key is wanted."""
+    rows = len(column)
+    found: list[dict[str, str]] = [{} for _ in range(rows)]
+    offsets, keys, values = flat(column)
+    if len(keys) == 0:
+        return found
+    coded = keys.dictionary_encode()
+    names = coded.dictionary.to_pylist()
+    chosen = np.fromiter((wanted(name) for name in names), dtype=bool, count=len(names))
+    codes = coded.indices.to_numpy()
+    picked = np.flatnonzero(chosen[codes])
+    if len(picked) == 0:
+        return found
+    owners = np.repeat(np.arange(rows), np.diff(offsets))[picked]
+    texts = values.take(pa.array(picked)).to_pylist()
+    for row, code, value in zip(owners.tolist(), codes[picked].tolist(), texts, strict=True):
+        found[row][names[code]] = value
+    return found
+
+
+def shared_dicts_of(column: pa.MapArray) -> list[Mapping[str, str]]:
+    """One mapping per row; equal neighbors share one: spans of one resource are together."""
+    rows = len(column)
+    offsets, keys, values = flat(column)
+    if len(keys) == 0:
+        return [NOTHING] * rows
+    lengths = np.diff(offsets)
+    changes = _changes(offsets, lengths, keys, values)
+    found: list[Mapping[str, str]] = []
+    for first, last in zip(changes, [*changes[1:], rows], strict=True):
+        start, length = int(offsets[first]), int(lengths[first])
+        shared = dict(
+            zip(
+                keys.slice(start, length).to_pylist(),
+                values.slice(start, length).to_pylist(),
+                strict=True,
+            )
+        )
+        found += [shared] * (last - first)
+    return found
+
+
+def _changes(
+    offsets: np.ndarray[Any, Any], lengths: np.ndarray[Any, Any], keys: pa.Array, values: pa.Array
+) -> list[int]:
+    """Rows that differ from the one before; row 0 included."""
+    rows = len(lengths)
+    size = int(lengths[0])
+    if bool((lengths == size).all()):
+        if size == 0:
+            return [0]
+        # All rows have as many entries: one is like the one before where everything is.
+        same = pc.and_(
+            pc.equal(keys.slice(size), keys.slice(0, len(keys) - size)),
+            pc.equal(values.slice(size), values.slice(0, len(values) - size)),
+        ).to_numpy(zero_copy_only=False)
+        same_rows = same.reshape(rows - 1, size).all(axis=1)
+        return [0, *(np.flatnonzero(~same_rows) + 1).tolist()]
+    key_codes = keys.dictionary_encode().indices.to_numpy()
+    value_codes = values.dictionary_encode().indices.to_numpy()
+    found = [0]
+    for row in range(1, rows):
+        before, start, stop = int(offsets[row - 1]), int(offsets[row]), int(offsets[row + 1])
+        if lengths[row] != lengths[row - 1] or not (
+            np.array_equal(key_codes[before:start], key_codes[start:stop])
+            and np.array_equal(value_codes[before:start], value_codes[start:stop])
+        ):
+            found.append(row)
+    return found
+
+
+def _with_entries(column: pa.ListArray) -> list[int]:
+    """Rows of a list column that are not empty."""
+    found: list[int] = np.flatnonzero(np.diff(column.offsets.to_numpy())).tolist()
+    return found
+
+
+def _events_of(batch: pa.RecordBatch) -> dict[int, Sequence[SpanEvent]]:
+    names = batch.column("Events.Name")
+    rows = _with_entries(names)
+    if not rows:
+        return {}
+    picked = pa.array(rows)
+    times = batch.column("Events.Timestamp").take(picked)
+    return {
+        row: [
+            SpanEvent(name, time, dict(attributes))
+            for name, time, attributes in zip(each_name, each_time, each_attributes, strict=True)
+        ]
+        for row, each_name, each_time, each_attributes in zip(
+            rows,
+            names.take(picked).to_pylist(),
+            times.cast(pa.list_(pa.int64())).to_pylist(),
+            batch.column("Events.Attributes").take(picked).to_pylist(),
+            strict=True,
+        )
+    }
+
+
+def _links_of(batch: pa.RecordBatch) -> dict[int, Sequence[tuple[str, str]]]:
+    traces = batch.column("Links.TraceId")
+    rows = _with_entries(traces)
+    if not rows:
+        return {}
+    picked = pa.array(rows)
+    return {
+        row: list(zip(trace_ids, span_ids, strict=True))
+        for row, trace_ids, span_ids in zip(
+            rows,
+            traces.take(picked).to_pylist(),
+            batch.column("Links.SpanId").take(picked).to_pylist(),
+            strict=True,
+        )
+    }
+
+
+def events_of(batch: pa.RecordBatch) -> list[Event]:
+    """The log records of a LOGS batch that the fold reads: events of ours and GenAI ones."""
+    if batch.num_rows == 0:
+        return []
+    chosen = pc.is_in(batch.column("EventName"), value_set=FOLDED_ARRAY)
+    rows = batch.filter(chosen)
+    if rows.num_rows == 0:
+        return []
+    found = []
+    columns = zip(
+        rows.column("EventName").to_pylist(),
+        rows.column("Timestamp").cast(pa.int64()).to_pylist(),
+        rows.column("TraceId").to_pylist(),
+        rows.column("SpanId").to_pylist(),
+        rows.column("Body").to_pylist(),
+        rows.column("LogAttributes").to_pylist(),
+        strict=True,
+    )
+    for name, at_ns, trace_id, span_id, body, pairs in columns:
+        attributes = dict(pairs)
+        run_id = attributes.get(semconv.RUN_ID, "")
+        found.append(
+            Event(
+                event_id=event_id(name, at_ns, trace_id, run_id, attributes, body),
+                name=name,
+                at_ns=at_ns,
+                trace_id=trace_id,
+                span_id=span_id,
+                run_id=run_id,
+                attributes=attributes,
+                body=body,
+            )
+        )
+    return found
+
+
+FOLDED_ARRAY: Final = pa.array(sorted(FOLDED))

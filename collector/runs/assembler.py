@@ -1,0 +1,330 @@
+"""All trace groups in memory: which group a step belongs to, when a run is quiet, what to forget.
+
+Nothing here is the only copy: what is forgotten is recalled from the store when another step or
+event of it arrives (`unknown` names what to look up, `restore` takes it in).  No I/O and no clock.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from collector.runs.events import RUN_CLOSED, RUN_HEARTBEAT, make_event
+from collector.runs.group import TraceGroup
+from collector.runs.run import Changes, PlacedStep, Removed, Run
+from collector.runs.trace import NO_PRICING, Added, Pricing
+from otel_agentrun.step import Event, Step
+
+SECOND = 1_000_000_000
+Name = TypeVar("Name", str, tuple[str, str])
+
+BOUNDARIES = ("trace", "conversation", "session", "explicit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssemblerSettings:
+    """How long groups are kept and what ties traces together."""
+
+    boundary: Callable[[Step], str] | None = None
+    """One of BOUNDARIES for a step; without it every step is bounded by its trace."""
+    quiet_ns: int = 300 * SECOND
+    """A run without a root is closed after nothing came for so long."""
+    lost_ns: int = 90 * SECOND
+    """The same for a run that sent heartbeats."""
+    linger_ns: int = 2 * SECOND
+    """An ended run stays in memory for so long: late spans come soon or never."""
+    steps_max: int = 400_000
+    """Steps in memory; past it the groups that were quiet longest are forgotten."""
+    group_traces_max: int = 10_000
+    """Traces that are joined into one group at most: a hostile client could tie everything."""
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A group in memory."""
+
+    group: TraceGroup
+    keys: list[str] = field(default_factory=list)
+    touched_ns: int = 0
+    closing: bool = False
+    """Its closing events were asked for and are on their way through the journal."""
+
+
+@dataclass(slots=True)
+class Unknown:
+    """What is new here and may be in the store."""
+
+    traces: set[str] = field(default_factory=set)
+    runs: set[tuple[str, str]] = field(default_factory=set)
+    """(workspace, explicit run id)."""
+    conversations: set[tuple[str, str]] = field(default_factory=set)
+    sessions: set[tuple[str, str]] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.traces or self.runs or self.conversations or self.sessions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What the store has of one trace group."""
+
+    steps: tuple[Step, ...]
+    events: tuple[Event, ...]
+    runs: tuple[Run, ...]
+
+
+class Assembler:
+    """Not thread-safe: one thread folds."""
+
+    def __init__(
+        self, settings: AssemblerSettings | None = None, pricing: Pricing = NO_PRICING
+    ) -> None:
+        self._settings = settings or AssemblerSettings()
+        self._pricing = pricing
+        self._by_key: dict[str, Held] = {}
+        self._open: OrderedDict[int, Held] = OrderedDict()
+        """Groups with a run that has not ended, by last arrival; keyed by identity."""
+        self._ended: OrderedDict[int, Held] = OrderedDict()
+        self._dirty: dict[int, Held] = {}
+        self._unknown = Unknown()
+        self.steps = 0
+        """Distinct spans in memory."""
+
+    @property
+    def groups(self) -> int:
+        return len(self._open) + len(self._ended)
+
+    @property
+    def open_runs(self) -> int:
+        return sum(held.group.open_runs for held in self._open.values())
+
+    def add(self, step: Step, now_ns: int) -> Added:
+        held = self._by_key.get(step.trace_id)
+        if held is None:
+            held = self._hold(step.trace_id)
+            self._unknown.traces.add(step.trace_id)
+        if step.run_id or step.links or self._settings.boundary is not None:
+            held = self._tie(held, step)
+        size = held.group.size
+        added = held.group.add(step)
+        self.steps += held.group.size - size
+        self._touch(held, now_ns)
+        return added
+
+    def add_event(self, event: Event, now_ns: int) -> bool:
+        """Take in an event of a trace or of a run that is named by id; False when it was known."""
+        key = event.trace_id
+        if not key and event.run_id:
+            # Ids of ours start with the trace id; others are looked up by their name.
+            trace_id = event.run_id.partition("-")[0]
+            key = trace_id if trace_id in self._by_key else run_key("", event.run_id)
+        if not key:
+            return False
+        held = self._by_key.get(key)
+        if held is None:
+            held = self._hold(key)
+            if event.trace_id:
+                self._unknown.traces.add(event.trace_id)
+            else:
+                self._unknown.runs.add(("", event.run_id))
+        self._touch(held, now_ns)
+        return held.group.add_event(event)
+
+    def unknown(self) -> Unknown:
+        """What came since the last call and may have a past in the store."""
+        unknown, self._unknown = self._unknown, Unknown()
+        return unknown
+
+    def restore(self, stored: Stored, now_ns: int) -> None:
+        """Take in what the store has: the groups its traces and runs are in become one."""
+        keys = list(dict.fromkeys(step.trace_id for step in stored.steps))
+        keys += [key for run in stored.runs for key in _keys_of_run(run)]
+        held = next((self._by_key[key] for key in keys if key in self._by_key), None)
+        if held is None:
+            if not keys:
+                return
+            held = self._hold(keys[0])
+        for key in keys:
+            other = self._by_key.get(key)
+            if other is None:
+                self._by_key[key] = held
+                held.keys.append(key)
+            elif other is not held:
+                held = self._join(held, other)
+        size = held.group.size
+        held.group.restore(stored.steps, stored.events, stored.runs)
+        self.steps += held.group.size - size
+        self._touch(held, max(held.touched_ns, now_ns))
+        self._unknown.traces.difference_update(keys)
+
+    def changes(self) -> Changes:
+        """What to write since the last call."""
+        steps: list[PlacedStep] = []
+        runs: list[Run] = []
+        removed: list[Removed] = []
+        events: list[tuple[Event, str, str]] = []
+        for held in self._dirty.values():
+            changes = held.group.changes()
+            steps += changes.steps
+            runs += changes.runs
+            removed += changes.removed
+            events += changes.events
+            self._sort(held)
+        self._dirty.clear()
+        return Changes(
+            steps=tuple(steps), runs=tuple(runs), removed=tuple(removed), events=tuple(events)
+        )
+
+    def quiet(self, now_ns: int, *, everything: bool = False) -> list[Event]:
+        """Closing events of the runs that nothing came of for the quiet period.
+
+        `everything` closes all open runs, as at the end of an ingest.
+        """
+        shortest = min(self._settings.quiet_ns, self._settings.lost_ns)
+        events: list[Event] = []
+        for held in self._open.values():
+            silent_ns = now_ns - held.touched_ns
+            if silent_ns < shortest and not everything:
+                break
+            if held.closing:
+                continue
+            alive = any(e.name == RUN_HEARTBEAT for e in held.group.events.values())
+            limit = self._settings.lost_ns if alive else self._settings.quiet_ns
+            if silent_ns >= limit or everything:
+                held.closing = True
+                events += _closing(held.group, now_ns, lost=alive and not everything)
+        return events
+
+    def forget(self, now_ns: int) -> list[str]:
+        """Drop ended groups that lingered long enough, and the longest quiet ones past the limit.
+
+        Returns the ids of their traces.  Call it after `changes`: a dirty group stays.
+        """
+        gone: list[Held] = []
+        for held in self._ended.values():
+            if now_ns - held.touched_ns < self._settings.linger_ns:
+                break
+            gone.append(held)
+        excess = self.steps - sum(held.group.size for held in gone) - self._settings.steps_max
+        for held in self._longest_quiet():
+            if excess <= 0:
+                break
+            if held not in gone:
+                gone.append(held)
+                excess -= held.group.size
+        return [trace_id for held in gone for trace_id in self._drop(held)]
+
+    def erase(self, trace_ids: Iterable[str]) -> None:
+        """Forget groups without a trace of them, whatever their state."""
+        for held in {id(h): h for t in trace_ids if (h := self._by_key.get(t))}.values():
+            self._dirty.pop(id(held), None)
+            self._drop(held)
+
+    # ------------------------------------------------------------------ groups
+
+    def _hold(self, key: str) -> Held:
+        held = Held(TraceGroup(self._pricing), [key])
+        self._by_key[key] = held
+        self._open[id(held)] = held
+        return held
+
+    def _touch(self, held: Held, now_ns: int) -> None:
+        held.touched_ns = now_ns
+        self._dirty[id(held)] = held
+        # An ended group that hears of something is open until it was folded again.
+        self._ended.pop(id(held), None)
+        self._open[id(held)] = held
+        self._open.move_to_end(id(held))
+
+    def _sort(self, held: Held) -> None:
+        """After a fold: is anything of it still open?"""
+        if held.group.open_runs == 0:
+            self._open.pop(id(held), None)
+            self._ended[id(held)] = held
+            held.closing = False
+
+    def _drop(self, held: Held) -> list[str]:
+        if id(held) in self._dirty:
+            return []
+        self._open.pop(id(held), None)
+        self._ended.pop(id(held), None)
+        for key in held.keys:
+            self._by_key.pop(key, None)
+        self.steps -= held.group.size
+        return list(held.group.traces)
+
+    def _longest_quiet(self) -> Iterator[Held]:
+        yield from list(self._ended.values())
+        yield from list(self._open.values())
+
+    def _tie(self, held: Held, step: Step) -> Held:
+        """Join the group with what the step's run id, links and boundary name."""
+        boundary = self._settings.boundary(step) if self._settings.boundary else "trace"
+        workspace = step.labels.get("workspace", "")
+        if step.run_id and not step.run_id.startswith(step.trace_id):
+            held = self._share(
+                held, run_key(workspace, step.run_id), self._unknown.runs, (workspace, step.run_id)
+            )
+        if boundary == "conversation" and (name := step.labels.get("conversation_id")):
+            key = f"c:{workspace}:{name}"
+            held = self._share(held, key, self._unknown.conversations, (workspace, name))
+        elif boundary == "session" and (name := step.labels.get("session_id")):
+            key = f"s:{workspace}:{name}"
+            held = self._share(held, key, self._unknown.sessions, (workspace, name))
+        if boundary != "explicit" and step.dialect:
+            for trace_id, _ in step.links:
+                if trace_id != step.trace_id:
+                    held = self._share(held, trace_id, self._unknown.traces, trace_id)
+        return held
+
+    def _share(self, held: Held, key: str, unknown: set[Name], name: Name) -> Held:
+        other = self._by_key.get(key)
+        if other is None:
+            self._by_key[key] = held
+            held.keys.append(key)
+            unknown.add(name)
+            return held
+        return self._join(held, other)
+
+    def _join(self, one: Held, other: Held) -> Held:
+        if one is other:
+            return one
+        if len(one.group.traces) + len(other.group.traces) > self._settings.group_traces_max:
+            return one
+        if one.group.size < other.group.size:
+            one, other = other, one
+        one.group.absorb(other.group)
+        one.touched_ns = max(one.touched_ns, other.touched_ns)
+        for key in other.keys:
+            self._by_key[key] = one
+        one.keys += other.keys
+        for queue in (self._open, self._ended, self._dirty):
+            queue.pop(id(other), None)
+        self._touch(one, one.touched_ns)
+        return one
+
+
+def run_key(workspace: str, run_id: str) -> str:
+    return f"r:{workspace}:{run_id}"
+
+
+def _keys_of_run(run: Run) -> list[str]:
+    return [*run.trace_ids, run_key(run.workspace, run.run_id)]
+
+
+def _closing(group: TraceGroup, now_ns: int, *, lost: bool) -> list[Event]:
+    """One event for each open run: children end on their own account."""
+    attributes = {"agentrun.stop.reason": "lost"} if lost else {}
+    return [
+        make_event(
+            RUN_CLOSED,
+            now_ns,
+            run_id=run.run_id,
+            trace_id=run.trace_ids[0] if run.trace_ids else "",
+            attributes=attributes,
+        )
+        for run in group.runs()
+        if run.ended_at_ns == 0 and run.status != "paused"
+    ]
