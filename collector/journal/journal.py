@@ -112,8 +112,8 @@ class Journal:
         """Take the directory, check what is in it, start the committer.
 
         `on_commit` is called by the committer after the sync, before the entries can be read and
-        before their futures resolve; it must not call the journal.  Takes about a second per GB on
-        disk.  Raises `ConfigError` when the directory cannot be used.
+        before their futures resolve; it must not wait for anything that the journal does.  Reads all
+        that is on disk once.  Raises `ConfigError` when the directory cannot be used.
         """
         directory = settings.directory
         try:
