@@ -1,0 +1,111 @@
+"""`Operations` on a store: inside a running collector, or on a store that none holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from collector.api.health import Check, failure
+from collector.api.service import (
+    Document,
+    Feedback,
+    NotFoundError,
+    RunQuery,
+    Selector,
+    format_time,
+)
+from collector.runs.events import FEEDBACK, make_event
+from otel_agentrun.step import Event
+
+
+class RunReader(Protocol):
+    """What is read from the store."""
+
+    def runs(self, query: RunQuery) -> list[Document]:
+        """Run documents, newest first."""
+
+    def run(self, run_id: str) -> Document | None:
+        """`{run, steps, events}`, also for an id that a later fold replaced."""
+
+
+class Recorder(Protocol):
+    """What changes runs: the pipeline, since the fold decides what a run becomes."""
+
+    def record(self, event: Event) -> None:
+        """Journal an event of the collector's own and fold it; returns once it is durable.
+
+        Raises RetryableError while nothing more can be taken.
+        """
+
+    def erase(self, selector: Selector, *, actor: str) -> Document:
+        """Erase the trace groups of the selected runs everywhere, and record who did."""
+
+
+class LocalOperations:
+    """The same documents for the API and for `--store`."""
+
+    def __init__(
+        self,
+        reader: RunReader,
+        recorder: Recorder,
+        *,
+        checks: Iterable[tuple[str, Check]] = (),
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._reader = reader
+        self._recorder = recorder
+        self._checks = list(checks)
+        self._now_ns = now_ns
+
+    def runs(self, query: RunQuery) -> list[Document]:
+        return self._reader.runs(query)
+
+    def run(self, run_id: str) -> Document | None:
+        return self._reader.run(run_id)
+
+    def delete(self, selector: Selector, *, actor: str) -> Document:
+        return self._recorder.erase(selector, actor=actor)
+
+    def feedback(self, feedback: Feedback, *, actor: str) -> Document:
+        """An event that the fold reads: the run gets a new revision, however long ago it ended.
+
+        Raises NotFoundError.
+        """
+        shown = self._reader.run(feedback.run_id)
+        if shown is None:
+            raise NotFoundError(
+                f"no run {feedback.run_id!r}", "`agentrun runs list` shows those there are."
+            )
+        run = shown["run"]
+        attributes = {
+            "agentrun.feedback.name": feedback.name,
+            "agentrun.feedback.score": "" if feedback.score is None else f"{feedback.score:.17g}",
+            "agentrun.feedback.label": feedback.label,
+            "agentrun.feedback.comment": feedback.comment,
+            "agentrun.actor": actor,
+        }
+        event = make_event(
+            FEEDBACK,
+            self._now_ns(),
+            trace_id=next(iter(run.get("trace_ids") or ()), ""),
+            run_id=run["run_id"],
+            attributes={name: value for name, value in attributes.items() if value},
+        )
+        self._recorder.record(event)
+        return {
+            "event_id": event.event_id,
+            "name": event.name,
+            "at": format_time(event.at_ns),
+            "run_id": event.run_id,
+            "attributes": dict(event.attributes),
+        }
+
+    def doctor(self) -> list[Document]:
+        findings = []
+        for name, check in self._checks:
+            try:
+                findings.append(check().document())
+            except Exception as error:  # one broken check must not hide the others
+                findings.append(failure(name, error).document())
+        return findings
