@@ -1,8 +1,9 @@
 """One spelling for the same tool call, so that equal calls have equal digests.
 
 Emitters write one call as `{"city": "Paris"}`, `{"city":"Paris"}`, `{'city': 'Paris'}` (Python),
-`{"args": [], "kwargs": {...}}`, `{"kwargs": {...}}`, `{"input_str": "{'city': ...}"}`, the bare value
-`Paris` where there is one argument, or with `<X object at 0x7f...>` in it (all seen in captures).
+`{"args": [], "kwargs": {...}}`, `{"kwargs": {...}}`, `{"input_str": "{'city': ...}"}`, the bare
+value `Paris` where there is one argument, or with `<X object at 0x7f...>` in it (all seen in
+captures).
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def unwrap(value: Any) -> Any:
 
 
 def canonical(value: Any) -> str:
-    """JSON text that is equal for equal calls: sorted keys, no addresses, one argument = its value."""
+    """Text that is equal for equal calls: sorted JSON, no addresses, one argument = its value."""
     if isinstance(value, str):
         value = parse(value)
     value = _clean(unwrap(value), 0)
@@ -131,14 +132,14 @@ def _hash(text: str) -> str:
 
 
 def result_digest(value: Any) -> str:
-    """16 hex over a tool's result without ids of the message that carried it; "" when not recorded."""
+    """16 hex over a tool's result without the message around it; "" when not recorded."""
     if value is None or value == "":
         return ""
     return _hash(canonical(result(value)))
 
 
 def result(value: Any) -> Any:
-    """The answer inside the message a framework wraps around it (LangChain, Bedrock, MCP shapes)."""
+    """The answer inside the message a framework puts around it (LangChain, Bedrock, MCP)."""
     if isinstance(value, str):
         value = parse(value)
     if isinstance(value, Mapping):

@@ -12,12 +12,21 @@ from typing import Final
 BY_NAME: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
     (typed, re.compile(pattern, re.IGNORECASE))
     for typed, pattern in (
-        ("cancelled", r"^(\w*cancel+ed(error)?|generatorexit|keyboardinterrupt|runstopped(error)?)$"),
+        (
+            "cancelled",
+            r"^(\w*cancel+ed(error)?|generatorexit|keyboardinterrupt|runstopped(error)?)$",
+        ),
         ("context_length", r"context(window|length)"),
-        ("max_iterations", r"recursionerror$|maxturns|maxiterations|usagelimit|callslimit|maxsteps"),
+        (
+            "max_iterations",
+            r"recursionerror$|maxturns|maxiterations|usagelimit|callslimit|maxsteps",
+        ),
         ("rate_limit", r"ratelimit|toomanyrequests|throttl|quota|resourceexhausted|^429$"),
         ("timeout", r"timeout|timedout|deadlineexceeded"),
-        ("auth_error", r"authentication|unauthori[sz]ed|unauthenticated|permission|forbidden|accessdenied"),
+        (
+            "auth_error",
+            r"authentication|unauthori[sz]ed|unauthenticated|permission|forbidden|accessdenied",
+        ),
         ("content_filter", r"contentfilter|contentpolicy|safety|guardrail"),
         ("output_parse_error", r"outputpars|unexpectedmodelbehavior|modelbehavior"),
         ("unknown_tool", r"(unknown|invalid)tool(name)?(error)?$|toolnotfound"),
@@ -32,8 +41,14 @@ BY_NAME: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
 BY_MESSAGE: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
     (typed, re.compile(pattern, re.IGNORECASE))
     for typed, pattern in (
-        ("context_length", r"maximum context length|context_length_exceeded|context window|prompt is too long"),
-        ("max_iterations", r"max(imum)? (turns|iterations|steps)\b.{0,20}exceeded|recursion limit of \d+"),
+        (
+            "context_length",
+            r"maximum context length|context_length_exceeded|context window|prompt is too long",
+        ),
+        (
+            "max_iterations",
+            r"max(imum)? (turns|iterations|steps)\b.{0,20}exceeded|recursion limit of \d+",
+        ),
         ("rate_limit", r"\brate.?limit|too many requests|quota exceeded"),
         (
             "timeout",
@@ -47,7 +62,8 @@ BY_MESSAGE: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
 )
 
 STATUS_IN_MESSAGE: Final = re.compile(
-    r"(?:error code|status[_ ]?code|http(?:/\d(?:\.\d)?)?(?: status)?)\W{0,3}\s?([1-5]\d\d)\b", re.IGNORECASE
+    r"(?:error code|status[_ ]?code|http(?:/\d(?:\.\d)?)?(?: status)?)\W{0,3}\s?([1-5]\d\d)\b",
+    re.IGNORECASE,
 )
 SCANNED_CHARS_MAX: Final = 2000
 
@@ -68,7 +84,7 @@ def by_status(status_code: int) -> str:
 
 
 def typed_error(name: str, message: str = "", status_code: int | None = None) -> str:
-    """`validation_error`, `auth_error`, `rate_limit`, `timeout`, `upstream_5xx`, ...; "" when unclear.
+    """`validation_error, auth_error, rate_limit, timeout, upstream_5xx`, ...; "" when unclear.
 
     `name` is an exception class or an `error.type`.  A message decides before a generic class name
     ("BadRequestError" that says the context is too long), after a telling one.

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from otel_agentrun.dialects import agentrun, genai, messages, openinference, reading, transport
-from otel_agentrun.dialects.driver import STATUS_KEYS, Dialect, read
+from otel_agentrun.dialects.driver import Dialect, read
 from otel_agentrun.dialects.reading import Content
 from otel_agentrun.step import Event, Role, SpanView, Status, Step
 
@@ -34,7 +34,7 @@ REVISION: Final = 1
 """Normalizer revision, part of a run's revision: raise it when the same span gives another step."""
 
 ORDER: Final = tuple(Dialect(module) for module in (agentrun, openinference, genai))
-"""The first that recognizes a span reads it: our own, marked by an attribute, the plain convention."""
+"""The first that recognizes a span reads it: our own, marked ones, the plain convention."""
 UNRECOGNIZED: Final = Dialect(transport)
 ALL: Final = (*ORDER, UNRECOGNIZED)
 
@@ -75,7 +75,7 @@ def content(span: SpanView, logs: Sequence[Event] = ()) -> Content:
 @lru_cache(maxsize=KEYS_CACHED_MAX)
 def is_logic_key(key: str) -> bool:
     """Does any dialect's `step()` need this attribute key?"""
-    return key in STATUS_KEYS or any(dialect.reads(key) for dialect in ALL)
+    return any(dialect.reads(key) for dialect in ALL)
 
 
 @lru_cache(maxsize=KEYS_CACHED_MAX)
@@ -113,10 +113,10 @@ def event_step_fields(event: Event) -> Mapping[str, Any]:
 
 
 def task(of: Content) -> str | None:
-    """The user's task as a model call below a run shows it, for runs that do not carry their input."""
+    """The user's task as a model call below a run shows it, for a run that does not carry it."""
     return messages.task(of.messages_in) or of.input
 
 
 def answer(of: Content) -> str | None:
-    """The answer as the last model call of a run shows it, for runs that do not carry their output."""
+    """The answer as the last model call of a run shows it, for a run that does not carry it."""
     return messages.answer(of.messages_out)

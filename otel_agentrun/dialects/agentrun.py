@@ -1,7 +1,7 @@
 """Spans of our own SDK: `agentrun.step.kind` on top of the full GenAI attributes.
 
-Source: otel_agentrun/semconv.py.  `agentrun.*` facts on other emitters' spans (put there by the span
-processor or by baggage) are read in every dialect: see `driver.COMMON` and `labels.LABELS`.
+Source: otel_agentrun/semconv.py.  `agentrun.*` facts on other emitters' spans (put there by the
+span processor or by baggage) are read in every dialect: `tables.COMMON` and `labels.LABELS`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from otel_agentrun import semconv
 from otel_agentrun.dialects import genai
-from otel_agentrun.dialects.driver import Found, Labels
+from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest
 
 NAME: Final = "agentrun"

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from otel_agentrun import arguments
-from otel_agentrun.dialects import messages
-from otel_agentrun.dialects.driver import Found, Labels
+from otel_agentrun.dialects import messages, sources
 from otel_agentrun.dialects.handoffs import is_handoff
+from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, as_text
 
 NAME: Final = "genai"
@@ -77,7 +77,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 
 ALSO_READ: Final = frozenset({OPERATION})
 EVENTS: Final = frozenset({messages.CHOICE, "gen_ai.tool.message", messages.DETAILS})
-"""Span events that hold tool calls, arguments and results (Strands sends no attributes for them)."""
+"""Span events that hold tool calls, arguments and results (Strands has no attributes of them)."""
 
 KINDS: Final[Mapping[str, Kind]] = {
     "chat": Kind.MODEL,
@@ -94,7 +94,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "invoke_swarm": Kind.RUN,
     "invoke_graph": Kind.RUN,
 }
-"""Operation -> kind; others (`create_agent`, `execute_event_loop_cycle`, memory writes) are OTHER."""
+"""Operation -> kind; others (`create_agent`, `execute_event_loop_cycle`, ...) are OTHER."""
 
 FRAMEWORKS: Final = frozenset(
     {"strands-agents", "microsoft.agent_framework", "gcp.vertex.agent", "langchain", "langgraph"}
@@ -192,11 +192,17 @@ def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
     return ()
 
 
-REQUEST_MARKS: Final = ('"tool_call', '"toolUse"', '"tool_use"', '"function_call"', '"functionCall"')
+REQUEST_MARKS: Final = (
+    '"tool_call',
+    '"toolUse"',
+    '"tool_use"',
+    '"function_call"',
+    '"functionCall"',
+)
 
 
 def requests_in(sent: Any) -> tuple[ToolRequest, ...]:
-    """Tool requests in output messages or in one message's content; parsed only where they can be."""
+    """Tool requests in output messages or one message's content; parsed only where they can be."""
     if sent is None:
         return ()
     text = sent if isinstance(sent, str) else as_text(sent)
@@ -216,14 +222,14 @@ def _are_messages(items: list[Any]) -> bool:
 
 
 def log_fields(event: Event) -> Mapping[str, Any]:
-    """Step fields that a GenAI log record adds to its span: what the model asked for, and why it ended."""
+    """Step fields that a GenAI log record adds to its span: the model's requests, why it ended."""
     name = event.name or event.attributes.get("event.name", "")
     if name == messages.DETAILS:
         asked = requests_in(event.attributes.get(messages.OUTPUT_MESSAGES))
         return {"tool_requests": asked} if asked else {}
     if name != messages.CHOICE:
         return {}
-    exchange = messages.from_logs((event,))
+    exchange = sources.from_logs((event,))
     fields: dict[str, Any] = {}
     if asked := messages.tool_requests(exchange.messages_out):
         fields["tool_requests"] = asked
@@ -242,14 +248,17 @@ def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, A
         out["messages_in"] = events_json
         if kind is Kind.MODEL and events_json[-1]["role"] == "assistant":
             out["messages_in"], out["messages_out"] = events_json[:-1], events_json[-1:]
-    for field, prefix in (("messages_in", "gen_ai.prompt."), ("messages_out", "gen_ai.completion.")):
-        if flat := messages.from_flat(span.attributes, prefix):
+    for field, prefix in (
+        ("messages_in", "gen_ai.prompt."),
+        ("messages_out", "gen_ai.completion."),
+    ):
+        if flat := sources.from_flat(span.attributes, prefix):
             out.setdefault(field, flat)
     if kind is Kind.TOOL:
         sent: Found = {}
         _from_events(span, sent)
         return {**out, **sent}
-    for exchange in (messages.from_events(span.events), messages.from_logs(logs)):
+    for exchange in (sources.from_events(span.events), sources.from_logs(logs)):
         for field, found in (
             ("messages_in", exchange.messages_in),
             ("messages_out", exchange.messages_out),

@@ -1,7 +1,7 @@
 """Tool calls that hand the task to another agent.
 
-Spellings seen: `transfer_to_<agent>` (OpenAI Agents, AutoGen, LangGraph), `transfer_to_agent` with an
-argument (Google ADK), `handoff_to_agent` (Strands), `handoff` (LlamaIndex).
+Spellings seen: `transfer_to_<agent>` (OpenAI Agents, AutoGen, LangGraph), `transfer_to_agent` with
+an argument (Google ADK), `handoff_to_agent` (Strands), `handoff` (LlamaIndex).
 """
 
 from __future__ import annotations

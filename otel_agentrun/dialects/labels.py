@@ -1,8 +1,8 @@
 """Run-level facts that a span states: who, where, which versions; by run field name.
 
-Sources, later ones win: the export request (`ingest`: API key and headers), the resource, the span,
-and again the request's tenancy keys, which an API key alone decides.  Equal mappings are one object,
-so that a hundred thousand steps of a service hold one dict.
+Sources, later ones win: the export request (`ingest`: API key and headers), the resource, the
+span, and again the request's tenancy keys, which an API key alone decides.  Equal mappings are one
+object, so that a hundred thousand steps of a service hold one dict.
 """
 
 from __future__ import annotations

@@ -3,20 +3,18 @@
 A normalized message is a dict with `role` and, where there is something to say, `content` (text),
 `tool_calls` ([{`id`, `name`, `arguments`}]), `tool_call_id`, `name`, `reasoning`, `finish_reason`.
 
-Shapes read: GenAI parts (semantic-conventions-genai, docs/gen-ai/gen-ai-input-messages.json), OpenAI
-chat completions and Responses items, Anthropic blocks, Bedrock Converse (Strands), Gemini parts,
-LangChain serializations, GenAI event bodies, and the flattened attributes of OpenInference and of
-OpenLLMetry.
+Shapes read: GenAI parts (semantic-conventions-genai, docs/gen-ai/gen-ai-input-messages.json),
+OpenAI chat completions and Responses items, Anthropic blocks, Bedrock Converse (Strands), Gemini
+parts and LangChain serializations.  Where messages are found is `sources.py`'s matter.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from otel_agentrun import arguments
-from otel_agentrun.step import Event, SpanEvent, ToolRequest, as_text
+from otel_agentrun.step import ToolRequest, as_text
 
 Message = dict[str, Any]
 
@@ -94,36 +92,37 @@ def _is_pair(value: Sequence[Any]) -> bool:
 def message(item: Any) -> Message | None:
     """One message, or `None` when `item` is none."""
     if isinstance(item, list | tuple):
-        return _message(item[0], item[1]) if _is_pair(item) else None
+        return build(item[0], item[1]) if _is_pair(item) else None
     if not isinstance(item, Mapping):
         return None
     kind = item.get("type")
     if item.get("lc") == 1 and isinstance(item.get("kwargs"), Mapping):
         name = item.get("id")
-        role = LANGCHAIN_ROLES.get(str(name[-1]), "") if isinstance(name, list) and name else ""
-        return _message(role or item["kwargs"].get("type"), item["kwargs"].get("content"), item["kwargs"])
+        named = LANGCHAIN_ROLES.get(str(name[-1]), "") if isinstance(name, list) and name else ""
+        kwargs = item["kwargs"]
+        return build(named or kwargs.get("type"), kwargs.get("content"), kwargs)
     if isinstance(item.get("data"), Mapping) and isinstance(kind, str):
-        return _message(kind, item["data"].get("content"), item["data"])
+        return build(kind, item["data"].get("content"), item["data"])
     if isinstance(item.get("message"), Mapping):  # a choice, or a LangChain generation
         return message({**item["message"], **_only(item, "finish_reason")})
     if kind == "function_call":
-        return _with_calls({"role": "assistant"}, [item])
+        return with_calls({"role": "assistant"}, [item])
     if kind == "function_call_output":
-        return _message("tool", item.get("output"), {"tool_call_id": item.get("call_id")})
+        return build("tool", item.get("output"), {"tool_call_id": item.get("call_id")})
     role = item.get("role")
     if role is None and isinstance(item.get("event.name"), str):
         role = EVENT_ROLES.get(item["event.name"])
     if role is None and not ({"content", "parts", "tool_calls"} & item.keys()):
         return None
     content = item["parts"] if "parts" in item else item.get("content")
-    return _message(role, content, item)
+    return build(role, content, item)
 
 
 def _only(item: Mapping[str, Any], key: str) -> dict[str, Any]:
     return {key: item[key]} if item.get(key) else {}
 
 
-def _message(role: Any, content: Any, rest: Mapping[str, Any] | None = None) -> Message:
+def build(role: Any, content: Any, rest: Mapping[str, Any] | None = None) -> Message:
     rest = rest or {}
     text = str(role or "")
     out: Message = {"role": ROLES.get(text, text) or "user"}
@@ -142,10 +141,10 @@ def _message(role: Any, content: Any, rest: Mapping[str, Any] | None = None) -> 
     for key in ("name", "finish_reason"):
         if rest.get(key):
             out[key] = str(rest[key])
-    return _with_calls(out, calls)
+    return with_calls(out, calls)
 
 
-def _with_calls(out: Message, calls: Iterable[Any]) -> Message:
+def with_calls(out: Message, calls: Iterable[Any]) -> Message:
     found = [call for call in (_call(item) for item in calls) if call is not None]
     if found:
         unique = {(call.get("id") or index): call for index, call in enumerate(found)}
@@ -196,20 +195,26 @@ def _collect(content: Any, texts: list[str], calls: list[Any], out: Message) -> 
             _collect_part(part, texts, calls, out)
 
 
-PART_KEYS: Final = frozenset({"type", "text", "toolUse", "toolResult", "functionCall", "function_call"})
+PART_KEYS: Final = frozenset(
+    {"type", "text", "toolUse", "toolResult", "functionCall", "function_call"}
+)
 
 
 def _is_part(part: Any) -> bool:
     return isinstance(part, Mapping) and not PART_KEYS.isdisjoint(part)
 
 
-def _collect_part(part: Mapping[str, Any], texts: list[str], calls: list[Any], out: Message) -> None:
+def _collect_part(
+    part: Mapping[str, Any], texts: list[str], calls: list[Any], out: Message
+) -> None:
     kind = part.get("type")
     for key in ("toolUse", "functionCall", "function_call"):
         if isinstance(part.get(key), Mapping):
             calls.append(part[key])
             return
-    response = part.get("toolResult") or part.get("functionResponse") or part.get("function_response")
+    response = (
+        part.get("toolResult") or part.get("functionResponse") or part.get("function_response")
+    )
     if isinstance(response, Mapping):
         out["role"] = "tool"
         out["tool_call_id"] = str(response.get("toolUseId") or response.get("id") or "")
@@ -234,106 +239,6 @@ def _collect_part(part: Mapping[str, Any], texts: list[str], calls: list[Any], o
             texts.append(text)
         elif isinstance(text, Mapping | list):
             _collect(text, texts, calls, out)
-
-
-# Flattened attributes: `llm.input_messages.N.message.*`, `gen_ai.prompt.N.*`.
-
-FLAT: Final = re.compile(r"(\d+)\.(?:message\.)?(.+)")
-FLAT_CALL: Final = re.compile(r"tool_calls\.(\d+)\.(?:tool_call\.)?(?:function\.)?(id|name|arguments)")
-FLAT_PART: Final = re.compile(r"contents\.(\d+)\.message_content\.(?:text|content)")
-
-
-def from_flat(attributes: Mapping[str, Any], prefix: str) -> list[Message] | None:
-    """Messages spread over attributes that start with `prefix`, in their order."""
-    by_index: dict[int, Message] = {}
-    calls: dict[int, dict[int, dict[str, Any]]] = {}
-    parts: dict[int, dict[int, str]] = {}
-    for key, value in attributes.items():
-        if not key.startswith(prefix) or value is None:
-            continue
-        matched = FLAT.fullmatch(key, len(prefix))
-        if matched is None:
-            continue
-        index, field = int(matched.group(1)), matched.group(2)
-        one = by_index.setdefault(index, {"role": ""})
-        if call := FLAT_CALL.fullmatch(field):
-            slot = calls.setdefault(index, {}).setdefault(int(call.group(1)), {})
-            slot[call.group(2)] = value
-        elif part := FLAT_PART.fullmatch(field):
-            parts.setdefault(index, {})[int(part.group(1))] = as_text(value)
-        elif field in ("role", "content", "name", "tool_call_id", "finish_reason"):
-            one[field] = as_text(value)
-    for index, texts in parts.items():
-        by_index[index].setdefault("content", "\n".join(texts[at] for at in sorted(texts)))
-    for index, slots in calls.items():
-        _with_calls(by_index[index], [slots[at] for at in sorted(slots)])
-    for one in by_index.values():
-        one["role"] = ROLES.get(one["role"], one["role"]) or "user"
-    return [by_index[index] for index in sorted(by_index)] or None
-
-
-# Span events and log records.
-
-
-class Exchange:
-    """Messages of one span, in and out, with the system instructions apart."""
-
-    __slots__ = ("messages_in", "messages_out", "system")
-
-    def __init__(self) -> None:
-        self.messages_in: list[Message] = []
-        self.messages_out: list[Message] = []
-        self.system: list[str] = []
-
-    def add(self, name: str, attributes: Mapping[str, Any], body: Any = None) -> None:
-        """One span event (`attributes`) or log record (`body`) of the GenAI events."""
-        if name == DETAILS:
-            self.messages_in = parse(attributes.get(INPUT_MESSAGES)) or self.messages_in
-            self.messages_out = parse(attributes.get(OUTPUT_MESSAGES)) or self.messages_out
-            system = text_of(attributes.get(SYSTEM_INSTRUCTIONS))
-            if system:
-                self.system = [system]
-            return
-        role = EVENT_ROLES.get(name)
-        if role is None:
-            return
-        source: Mapping[str, Any] = attributes
-        if body not in (None, "", {}):
-            parsed = arguments.parse(body) if isinstance(body, str) else body
-            source = parsed if isinstance(parsed, Mapping) else {"content": parsed}
-        content = source.get("content", source.get("message"))
-        if isinstance(content, Mapping):
-            one = _message(content.get("role") or role, content.get("content", content.get("parts")), content)
-        else:
-            one = _message(role, content, {k: v for k, v in source.items() if k not in ("name", "role")})
-        if source.get("finish_reason"):
-            one["finish_reason"] = str(source["finish_reason"])
-        if name == CHOICE:
-            self.messages_out.append(one)
-        else:
-            self.messages_in.append(one)
-            if role == "system" and one.get("content"):
-                self.system.append(one["content"])
-
-
-def from_events(events: Iterable[SpanEvent]) -> Exchange:
-    exchange = Exchange()
-    for event in events:
-        exchange.add(event.name, event.attributes)
-    return exchange
-
-
-def from_logs(logs: Iterable[Event]) -> Exchange:
-    """Log records of one span; order is time, then the emitter's own index where it gives one."""
-
-    def order(event: Event) -> tuple[int, int]:
-        index = event.attributes.get("CHAT_MESSAGE_INDEX", "")
-        return (int(index) if index.isdecimal() else 0, event.at_ns)
-
-    exchange = Exchange()
-    for event in sorted(logs, key=order):
-        exchange.add(event.name or event.attributes.get("event.name", ""), event.attributes, event.body)
-    return exchange
 
 
 # What is asked of messages.
@@ -379,8 +284,8 @@ def prompt(messages: Sequence[Message] | None) -> str | None:
 def task(messages: Sequence[Message] | None) -> str | None:
     """The user's task: the first user text after the last finished turn before it.
 
-    A history of several turns holds earlier questions and their answers; a user message that follows
-    an answer without tool calls begins a new turn.
+    A history of several turns holds earlier questions and their answers; a user message that
+    follows an answer without tool calls begins a new turn.
     """
     found: str | None = None
     answered = False

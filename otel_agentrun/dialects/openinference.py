@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from otel_agentrun import arguments
-from otel_agentrun.dialects import messages
-from otel_agentrun.dialects.driver import Found, Labels
+from otel_agentrun.dialects import messages, sources
+from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, as_text
 
 NAME: Final = "openinference"
@@ -88,7 +88,7 @@ CONTENT_PREFIXES: Final = (
 )
 
 HANDOFF: Final = re.compile(r"handoff to (.+)")
-RESPONSE_ID: Final = re.compile(r'"id": ?"((?:chatcmpl|resp|msg|cmpl|run)[-_][^"\s]{1,120})"')
+RESPONSE_ID: Final = re.compile(r'"id": ?"((?:chatcmpl|resp|msg|cmpl)[-_][^"\s]{1,120})"')
 DOCUMENT: Final = re.compile(
     r"(?:retrieval\.documents|reranker\.output_documents)\.(\d+)\.document\.(id|content|score|metadata)"
 )
@@ -105,7 +105,7 @@ def kind(span: SpanView) -> Kind:
     found = KINDS.get(stated, Kind.OTHER)
     if span.scope == LANGCHAIN:
         if stated == "AGENT":
-            # LangChain types every run whose name holds "agent" as AGENT: tools, graph nodes, parsers.
+            # Every run whose name holds "agent" is typed AGENT: tools, graph nodes, parsers.
             if span.has("tool.name"):
                 return Kind.TOOL
             return Kind.OTHER if _is_node(span) else Kind.RUN
@@ -120,7 +120,11 @@ def role(span: SpanView, kind: Kind) -> Role:
             return Role.WORKFLOW  # the trace span
         return Role.AGENT if span.text(SPAN_KIND).upper() == "AGENT" else Role.WORKFLOW
     if kind is Kind.TOOL:
-        return Role.HANDOFF if HANDOFF.fullmatch(span.name) and not span.has("tool.name") else Role.NONE
+        return (
+            Role.HANDOFF
+            if HANDOFF.fullmatch(span.name) and not span.has("tool.name")
+            else Role.NONE
+        )
     if kind is Kind.OTHER and span.scope == LANGCHAIN and "langgraph_node" in span.text("metadata"):
         return Role.NODE
     return Role.NONE
@@ -137,8 +141,8 @@ def _is_graph(span: SpanView) -> bool:
 def _is_node(span: SpanView) -> bool:
     """Is this AGENT a graph node, not a graph?
 
-    A sub-graph comes as two nested spans of one name: the node, and the graph that runs in it.  Only
-    in the graph's own span does `checkpoint_ns` (where it runs) equal `langgraph_checkpoint_ns`.
+    A sub-graph comes as two nested spans of one name: the node, and the graph that runs in it.
+    Only in the graph's own span does `checkpoint_ns` (where it runs) equal `langgraph_checkpoint_ns`.
     """
     if span.name.endswith("OutputParser"):
         return True
@@ -146,7 +150,7 @@ def _is_node(span: SpanView) -> bool:
     if "langgraph_node" not in text:
         return False
     metadata = _json_object(text)
-    return metadata.get("checkpoint_ns") != metadata.get("langgraph_checkpoint_ns", "")
+    return bool(metadata.get("checkpoint_ns") != metadata.get("langgraph_checkpoint_ns", ""))
 
 
 def _json_object(text: str) -> Mapping[str, Any]:
@@ -211,9 +215,7 @@ def _derive_run(span: SpanView, found: Found, labels: Labels) -> None:
 def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
     if "flat_output" not in found:
         return ()
-    return messages.tool_requests(
-        messages.from_flat(span.attributes, "llm.output_messages.") or ()
-    )
+    return messages.tool_requests(sources.from_flat(span.attributes, "llm.output_messages.") or ())
 
 
 def _documents(span: SpanView) -> dict[int, dict[str, Any]]:
@@ -228,10 +230,10 @@ def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, A
     out: dict[str, Any] = {}
     sent_in, sent_out = span.text("input.value"), span.text("output.value")
     if kind in (Kind.MODEL, Kind.RUN):
-        out["messages_in"] = messages.from_flat(
+        out["messages_in"] = sources.from_flat(
             span.attributes, "llm.input_messages."
         ) or messages.parse(sent_in)
-        out["messages_out"] = messages.from_flat(
+        out["messages_out"] = sources.from_flat(
             span.attributes, "llm.output_messages."
         ) or messages.parse(sent_out)
         out["tools_offered"] = [

@@ -1,7 +1,7 @@
 """What a span says, for people: the read path.
 
-A dialect offers a table `CONTENT` (field -> keys) and may offer `content(span, kind, logs)` for what
-no single key holds; the table's plain values come first where both speak.
+A dialect offers a table `CONTENT` (field -> keys) and may offer `content(span, kind, logs)` for
+what no single key holds; the table's plain values come first where both speak.
 """
 
 from __future__ import annotations
@@ -186,7 +186,9 @@ def _boolean(value: Any) -> bool | None:
 
 def _system(messages_in: Sequence[Message] | None) -> str | None:
     texts = [
-        one["content"] for one in messages_in or () if one["role"] == "system" and one.get("content")
+        one["content"]
+        for one in messages_in or ()
+        if one["role"] == "system" and one.get("content")
     ]
     return "\n".join(texts) or None
 

@@ -81,6 +81,6 @@ def _exception(span: SpanView) -> Mapping[str, Any]:
 
 
 def first_line(text: str) -> str:
-    """The first line that says something, without a traceback glued to it, at most 300 characters."""
+    """The first line that says something, without a traceback, at most 300 characters."""
     text = text[:SCANNED_CHARS_MAX].partition(TRACEBACK)[0].strip()
     return text.partition("\n")[0].strip()[:MESSAGE_CHARS_MAX]

@@ -1,0 +1,162 @@
+"""Tables of keys, compiled: attribute key -> what it means, how its value is read, and its rank."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from otel_agentrun import semconv
+from otel_agentrun.dialects import labels as run_labels
+from otel_agentrun.step import SpanView, as_number, as_text
+
+Found = dict[str, Any]
+"""Table field -> converted value, of one span."""
+Labels = dict[str, str]
+
+COMMON: Final[Mapping[str, tuple[str, ...]]] = {
+    "run_id": (semconv.RUN_ID,),
+    "step_id": (semconv.STEP_ID,),
+    "agent_id": (semconv.AGENT_ID,),
+    "attempt": (semconv.RETRY_ATTEMPT,),
+    "retry_reason": (semconv.RETRY_REASON,),
+    "handoff_to": (semconv.HANDOFF_TO,),
+    "status": (semconv.STEP_STATUS,),
+    "error_type": (semconv.ERROR_TYPE,),
+    "cost": (semconv.COST_USD,),
+    "payment": (semconv.PAYMENT_USD,),
+    "revenue": (semconv.REVENUE_USD,),
+    "prompt_name": ("gen_ai.prompt.name",),
+    "prompt_version": ("gen_ai.prompt.version",),
+    "input_structure": (semconv.INPUT_STRUCTURE,),
+    "arguments_hash": (semconv.TOOL_ARGUMENTS_HASH,),
+    "result_hash": (semconv.TOOL_RESULT_HASH,),
+}
+"""Read from every span whatever its dialect; a dialect's own keys for a field come after these."""
+
+STATUS_KEYS: Final = frozenset(
+    {"http.response.status_code", "http.status_code", "error.code", "error.message"}
+)
+TOKENS: Final = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+)
+COUNTS: Final = frozenset({*TOKENS, "step_id", "attempt", "hit_count"})
+MONEY: Final = frozenset({"cost", "reported_cost", "payment", "revenue"})
+LISTS: Final = frozenset({"finish_reasons", "tags"})
+RAW: Final = frozenset({"arguments", "result", "input", "output", "documents"})
+"""Fields kept as they came, because their size or their structure is what is asked for."""
+COUNT_MAX: Final = 1 << 53
+NANO_MAX: Final = (1 << 63) - 1
+CACHED_KEYS_MAX: Final = 16_384
+
+Convert = Callable[[Any], Any]
+Entry = tuple[str, int, Convert | None, bool]
+"""(field, rank among the keys of the field, converter, is a label)."""
+
+
+def as_count(value: Any) -> int | None:
+    """A whole number from 0 to 2**53; anything else, NaN included, counts as absent."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        finite = as_number(value)
+        if finite is None:
+            return None
+        number = int(finite)
+    return number if 0 <= number <= COUNT_MAX else None
+
+
+def as_nano_usd(value: Any) -> int | None:
+    """US dollars to nano-USD; `None` for what is no amount."""
+    number = as_number(value)
+    if number is None or number < 0 or number * 1e9 > NANO_MAX:
+        return None
+    return round(number * 1e9)
+
+
+def as_strings(value: Any) -> tuple[str, ...] | None:
+    """A string array from a sequence, JSON text or one bare value."""
+    if isinstance(value, str):
+        if not value.startswith("["):
+            return (value,)
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return (as_text(value),)
+    if isinstance(value, list | tuple):
+        return tuple(item if isinstance(item, str) else as_text(item) for item in value)
+    return (as_text(value),)
+
+
+def _converter(field: str) -> Convert | None:
+    if field in COUNTS:
+        return as_count
+    if field in MONEY:
+        return as_nano_usd
+    if field in LISTS:
+        return as_strings
+    return _as_is if field in RAW else None
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+class Table(dict[str, "Entry | None"]):
+    """Attribute key -> what it means.  Unknown keys are classified once, then remembered (bounded)."""
+
+    def __init__(self, keys: Mapping[str, tuple[str, ...]], prefixes: Mapping[str, str]) -> None:
+        super().__init__()
+        self._prefixes = tuple(prefixes.items())
+        merged = {
+            field: (*COMMON.get(field, ()), *keys.get(field, ())) for field in {**COMMON, **keys}
+        }
+        for field, names in merged.items():
+            for rank, key in enumerate(names):
+                assert key not in self, f"{key} feeds two fields"
+                self[key] = (field, rank, _converter(field), False)
+
+    def __missing__(self, key: str) -> Entry | None:
+        entry = self._classify(key)
+        if len(self) < CACHED_KEYS_MAX:
+            self[key] = entry
+        return entry
+
+    def _classify(self, key: str) -> Entry | None:
+        label = run_labels.name_of(key)
+        if label is not None:
+            return (*label, None, True)
+        for prefix, field in self._prefixes:
+            if key.startswith(prefix):
+                return (field, 0, _as_is, False)
+        return None
+
+
+def scan(span: SpanView, table: Table) -> tuple[Found, Labels]:
+    """One pass over the attributes: fields and labels, each from its first key with a value."""
+    found: Found = {}
+    labels: Labels = {}
+    ranks: dict[str, int] = {}
+    for key, value in span.attributes.items():
+        entry = table[key]
+        if entry is None or value is None or value == "":
+            continue
+        field, rank, convert, is_label = entry
+        if convert is not None:
+            value = convert(value)
+            if value is None:
+                continue
+        elif type(value) is not str:
+            value = as_text(value)
+        held = ranks.get(field)
+        if held is None or rank < held:
+            ranks[field] = rank
+            if is_label:
+                labels[field] = value
+            else:
+                found[field] = value
+    return found, labels
