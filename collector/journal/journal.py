@@ -112,8 +112,8 @@ class Journal:
         """Take the directory, check what is in it, start the committer.
 
         `on_commit` is called by the committer after the sync, before the entries can be read and
-        before their futures resolve; it must not wait for anything that the journal does.  Reads all
-        that is on disk once.  Raises `ConfigError` when the directory cannot be used.
+        before their futures resolve; it must not wait for anything that the journal does.  What is
+        on disk is read once.  Raises `ConfigError` when the directory cannot be used.
         """
         directory = settings.directory
         try:
@@ -445,12 +445,16 @@ class Journal:
         found: Record | Gap | None = None
         try:
             reader = self._reader_of(segment)
-            found = reader.read(offset, end)
+            known_end = segment.gaps.get(offset)
+            if known_end is None:
+                found = reader.read(offset, end)
+            else:
+                found = Gap(offset, known_end, truncated=False)
         except FileNotFoundError:
             log.error("journal_segment_missing", extra={"segment": segment.path.name})
         else:
             segment.keep = segment.keep or reader.unreadable_bytes > 0
-            if isinstance(found, Gap):
+            if isinstance(found, Gap) and known_end is None:
                 set_aside(found, segment, reader, self._quarantine)
         if isinstance(found, Record):
             position = Position(segment.number, found.number)

@@ -59,8 +59,9 @@ class SegmentState:
     """Records that are not known to be in the store."""
     unread: Tally = field(default_factory=Tally)
     """Records that the reader has not been given."""
-    gaps: set[tuple[int, int]] = field(default_factory=set)
-    """(offset, end) of damage that was reported."""
+    gaps: dict[int, int] = field(default_factory=dict)
+    """Offset to end of what was found to be no record: the reader skips it, also where a sector
+    that did not answer at the start does so later, so that counts stay exact."""
     keep: bool = False
     """Damaged bytes could not be read or copied: the file is moved to the quarantine when its
     records are released, instead of being deleted."""

@@ -80,4 +80,6 @@ def _copy(reader: SegmentReader, gap: Gap, target: Path) -> None:
     with os.fdopen(fd, "wb") as file:
         for offset in range(gap.offset, gap.end, _CHUNK_BYTES):
             file.write(reader.bytes_at(offset, min(_CHUNK_BYTES, gap.end - offset)))
+        file.flush()
+        os.fsync(fd)  # the segment may be deleted soon after
     os.replace(partial, target)

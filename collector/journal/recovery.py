@@ -51,7 +51,7 @@ def recover(directory: Path, quarantine: Quarantine) -> Recovery:
                     segment.unread.add(part.kind, part.items, RECORD_BYTES + len(part.payload))
                 elif part.truncated:
                     found.truncated_bytes += part.end - part.offset
-                    segment.gaps.add((part.offset, part.end))
+                    segment.gaps[part.offset] = part.end
                 else:
                     set_aside(part, segment, reader, quarantine)
             segment.keep = segment.keep or reader.unreadable_bytes > 0
@@ -64,7 +64,7 @@ def recover(directory: Path, quarantine: Quarantine) -> Recovery:
 def set_aside(
     gap: Gap, segment: SegmentState, reader: SegmentReader, quarantine: Quarantine
 ) -> None:
-    """Report damage once; keep the whole file when its bytes cannot be copied."""
-    if (gap.offset, gap.end) not in segment.gaps:
-        segment.gaps.add((gap.offset, gap.end))
-        segment.keep = not quarantine.take(segment.path, reader, gap) or segment.keep
+    """Report damage; keep the whole file when its bytes cannot be copied."""
+    segment.gaps[gap.offset] = gap.end
+    if not quarantine.take(segment.path, reader, gap):
+        segment.keep = True

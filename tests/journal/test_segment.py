@@ -168,8 +168,8 @@ def test_a_stale_copy_of_a_record_is_not_read_twice(tmp_path: Path) -> None:
 
 def test_damage_larger_than_the_window_is_searched_through(tmp_path: Path) -> None:
     """The next record is found megabytes later, also where its mark crosses two windows."""
-    for shift in range(12):
-        segment = a_segment([b"z" * (512 * 1024 + shift), b"after"])
+    for length in range(512 * 1024 - 48, 512 * 1024 - 16):
+        segment = a_segment([b"z" * length, b"after"])
         damaged = bytearray(segment.data)
         damaged[segment.ranges[0][0] + 5] ^= 0x40
 
@@ -203,6 +203,30 @@ def test_unreadable_blocks_cost_only_their_records(
     # The sector may answer another day: the file was moved aside, not deleted.
     assert (directory / "quarantine" / path.name).read_bytes() == segment.data
     assert segment_files(directory) == []
+
+
+def test_a_sector_that_answers_later_does_not_upset_the_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the start counted is what the reader gives; the rest is kept with the file."""
+    segment = a_segment([bytes([number]) * 9000 for number in range(6)])
+    path = put_segment(tmp_path, segment.data)
+    pread = os.pread
+
+    def failing(fd: int, size: int, offset: int) -> bytes:
+        if offset < 24_576 and offset + size > 20_480:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return pread(fd, size, offset)
+
+    monkeypatch.setattr(os, "pread", failing)
+    with opened(tmp_path) as journal:
+        monkeypatch.setattr(os, "pread", pread)
+        entries = take_all(journal)
+        assert [entry.position.record for entry in entries] == [0, 1, 3, 4, 5]
+        journal.release(entries[-1].position)
+        assert set(journal.stats().unreleased_items.values()) == {0}
+        assert set(journal.stats().lost_items.values()) == {0}
+    assert (tmp_path / "quarantine" / path.name).exists()
 
 
 def test_the_segment_of_format_1_is_still_read(tmp_path: Path) -> None:
