@@ -102,8 +102,10 @@ class Keyring:
     def __init__(self, entries: Iterable[KeyEntry] = ()) -> None:
         self._keys = [(bytes.fromhex(entry.sha256), entry.principal()) for entry in entries]
 
-    def __len__(self) -> int:
-        return len(self._keys)
+    @property
+    def is_empty(self) -> bool:
+        """No keys: whoever may connect is `ANONYMOUS`."""
+        return not self._keys
 
     def authenticate(
         self,
@@ -117,7 +119,7 @@ class Keyring:
         With keys configured one of them is required from every peer.  Without, loopback peers and
         those whose client certificate was verified are `ANONYMOUS`.  Raises UnauthenticatedError.
         """
-        if not self._keys:
+        if self.is_empty:
             if peer_is_loopback or peer_is_verified:
                 return ANONYMOUS
             raise UnauthenticatedError(

@@ -75,7 +75,7 @@ class Exchange:
     @property
     def is_anonymous(self) -> bool:
         """Whether requests need no key."""
-        return len(self._keyring) == 0
+        return self._keyring.is_empty
 
     def refuse(self) -> None:
         """From here on answer UNAVAILABLE / 503; requests that were admitted go on."""

@@ -49,6 +49,8 @@ CODINGS: Final[Mapping[str, Coding | None]] = {
     "deflate": "deflate",
 }
 
+TIMEOUT: Final = 408
+
 DISCARD_BYTES_MAX: Final = 64 * 1024 * 1024
 DISCARD_SECS: Final = 2.0
 """What is read and thrown away of a refused body, so that the sender comes to read the answer: a
@@ -100,9 +102,11 @@ class HttpApp:
             await _respond(send, answer, answer_encoding, close=True)
         except Exception as error:
             answer = self._exchange.failed(error, "http", label, encoding or "none")
-            # Who expects "100 Continue" reads this answer before it sends anything.
+            # Nothing to read away: who expects "100 Continue" reads this answer before it sends
+            # anything, and who was too slow sends nothing.
             waits = not unread.begun and "expect" in dict(headers)
-            rest_is_read = not waits and await unread.discard()
+            is_silent = waits or answer.http_code == TIMEOUT
+            rest_is_read = not is_silent and await unread.discard()
             await _respond(send, answer, answer_encoding, close=not rest_is_read)
         else:
             await _send(send, 200, ((b"content-type", MEDIA_TYPES[answer_encoding]),), body)
@@ -284,7 +288,7 @@ def _wrong_coding(coding: str) -> Answer:
 def _too_slow(secs: float) -> Answer:
     return Answer(
         code=grpc.StatusCode.DEADLINE_EXCEEDED,
-        http_code=408,
+        http_code=TIMEOUT,
         message=f"The body did not arrive within {secs:g} s (`body_secs`).",
         outcome="slow_body",
     )

@@ -62,7 +62,6 @@ class HttpReceiver:
     def __init__(self, settings: HttpSettings, exchange: Exchange) -> None:
         self._settings = settings
         self._app = HttpApp(settings, exchange)
-        self._stop = anyio.Event()
         self._stopped = anyio.Event()
         self._server: EmbeddedServer | None = None
 
