@@ -229,11 +229,15 @@ class Pipeline:
 
     def _take_spans(self, batch: pa.RecordBatch, now_ns: int) -> None:
         add = self._assembler.add
-        duplicates = [
-            row
-            for row, step in enumerate(normalize.steps_of(batch))
-            if add(step, now_ns) is Added.DUPLICATE
-        ]
+        try:
+            duplicates = [
+                row
+                for row, step in enumerate(normalize.steps_of(batch))
+                if add(step, now_ns) is Added.DUPLICATE
+            ]
+        except Exception:  # a bug of ours: the spans are stored all the same, and can be re-folded
+            log.exception("batch_not_folded")
+            duplicates = []
         if duplicates:
             keep = np.ones(batch.num_rows, dtype=bool)
             keep[duplicates] = False
@@ -275,6 +279,9 @@ class Pipeline:
         if not self._recalled():
             return
         changes = self._assembler.changes()
+        for key, error in self._assembler.failures:
+            log.error("group_not_folded", extra={"group": key}, exc_info=error)
+        self._assembler.failures.clear()
         flush = Flush(
             spans=pending.spans,
             logs=pending.logs,

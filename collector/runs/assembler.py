@@ -91,6 +91,8 @@ class Assembler:
         self._unknown = Unknown()
         self.steps = 0
         """Distinct spans in memory."""
+        self.failures: list[tuple[str, Exception]] = []
+        """(a key, error) of groups that could not be folded; the caller reports and clears."""
 
     @property
     def groups(self) -> int:
@@ -141,6 +143,7 @@ class Assembler:
         """Take in what the store has: the groups its traces and runs are in become one."""
         keys = list(dict.fromkeys(step.trace_id for step in stored.steps))
         keys += [key for run in stored.runs for key in _keys_of_run(run)]
+        keys += [event.trace_id for event in stored.events if event.trace_id]
         held = next((self._by_key[key] for key in keys if key in self._by_key), None)
         if held is None:
             if not keys:
@@ -166,7 +169,11 @@ class Assembler:
         removed: list[Removed] = []
         events: list[tuple[Event, str, str]] = []
         for held in self._dirty.values():
-            changes = held.group.changes()
+            try:
+                changes = held.group.changes()
+            except Exception as error:  # a bug of ours costs one group, not the collector
+                self.failures.append((held.keys[0], error))
+                continue
             steps += changes.steps
             runs += changes.runs
             removed += changes.removed

@@ -23,7 +23,7 @@ ToolPrice = Callable[[Step], int | None]
 FAR_NS = 1 << 63
 ATTEMPTS_MAX = 100
 """Repetitions are numbered up to here."""
-REWRITE = ("", "")
+REWRITE = ("", "", "")
 """`placed_as` of a bucket whose steps were written under different runs."""
 
 
@@ -202,8 +202,8 @@ class Bucket:
         self.tools: dict[str, int] = {}
         self.dialects: dict[str, int] = {}
         self.fan_out = 0
-        self.placed_as: tuple[str, str] | None = None
-        """(run id, agent name) that the steps were last written with."""
+        self.placed_as: tuple[str, str, str] | None = None
+        """(run id, agent name, parent run id) that the steps were last written with."""
 
     def find(self) -> Bucket:
         bucket = self
@@ -226,6 +226,9 @@ class Bucket:
             self.run_id = (*step.key, step.run_id)
         if step.dialect:
             self.dialects[step.dialect] = self.dialects.get(step.dialect, 0) + 1
+        if step.revenue_nano_usd or step.payment_nano_usd:
+            self.tally.revenue_nano_usd += step.revenue_nano_usd
+            self.tally.payment_cost_nano_usd += step.payment_nano_usd
         kind = step.kind
         if kind in COUNTED:
             self._count(node, kind, tool_price)
@@ -247,7 +250,6 @@ class Bucket:
             self.fan_out = max(self.fan_out, len(step.tool_requests))
             return
         tally.steps += 1
-        tally.revenue_nano_usd += step.revenue_nano_usd
         if kind is Kind.TOOL:
             tally.tool_calls += 1
             tally.tool_errors += step.failed

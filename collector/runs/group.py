@@ -177,7 +177,7 @@ class TraceGroup:
 
     def _place(self, assembly: Assembly, run: Run, steps: list[PlacedStep]) -> None:
         """Rows of the steps of one run that are new or moved."""
-        as_ = (run.run_id, run.agent_name)
+        as_ = (run.run_id, run.agent_name, run.parent_run_id)
         root = assembly.root
         for bucket in assembly.buckets:
             moved = bucket.placed_as != as_

@@ -1,0 +1,121 @@
+"""Builders of steps and trace groups: what a test does not name does not matter to it."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from hypothesis import strategies as st
+
+from collector.runs import events as names
+from collector.runs.events import make_event
+from otel_agentrun.step import Event, Kind, Role, Status, Step, ToolRequest, Usage
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+OTHER_TRACE = "1bf7651916cd43dd8448eb211c80319c"
+BASE_NS = 1_760_000_000_000_000_000
+MS = 1_000_000
+
+
+def a_step(span: int, parent: int = 0, *, kind: Kind = Kind.OTHER, **fields: Any) -> Step:
+    """Span number `span` under span number `parent` (0: none); times in ms from BASE_NS."""
+    start = fields.pop("start", span * 10)
+    end = fields.pop("end", start + 5)
+    values: dict[str, Any] = {
+        "trace_id": TRACE,
+        "span_id": f"{span:016x}",
+        "parent_span_id": f"{parent:016x}" if parent else "",
+        "kind": kind,
+        "name": f"{kind.value} {span}",
+        "dialect": "" if kind is Kind.OTHER else "genai",
+        "scope": "test",
+        "start_ns": BASE_NS + start * MS,
+        "end_ns": BASE_NS + end * MS,
+        "version": 1,
+    }
+    return Step(**(values | fields))
+
+
+def agent(span: int, parent: int = 0, name: str = "support", **fields: Any) -> Step:
+    fields.setdefault("role", Role.AGENT)
+    return a_step(span, parent, kind=Kind.RUN, agent_name=name, **fields)
+
+
+def model(span: int, parent: int = 0, tokens: int = 100, **fields: Any) -> Step:
+    fields.setdefault("usage", Usage(input_tokens=tokens, output_tokens=tokens // 10))
+    fields.setdefault("model", "gpt-4o-mini")
+    return a_step(span, parent, kind=Kind.MODEL, **fields)
+
+
+def tool(span: int, parent: int = 0, name: str = "search", digest: str = "d", **fields: Any) -> Step:
+    return a_step(span, parent, kind=Kind.TOOL, tool_name=name, arguments_digest=digest, **fields)
+
+
+def asks(*names: str) -> tuple[ToolRequest, ...]:
+    return tuple(ToolRequest(name=name) for name in names)
+
+
+LABELS = [{"session_id": "s1"}, {"user_id": "u1", "session_id": "s2"}, {"tags.team": "blue"}, {}]
+
+
+@st.composite
+def trace_groups(draw: st.DrawFn) -> tuple[list[Step], list[Event]]:
+    """One trace of up to 24 spans in any shape, roots missing, duplicates of calls, and events."""
+    count = draw(st.integers(1, 24))
+    rng = random.Random(draw(st.integers(0, 2**32)))
+    steps = []
+    for span in range(1, count + 1):
+        parent = rng.choice([0, *range(1, span), 99, 98]) if span > 1 else rng.choice([0, 99])
+        start = rng.randrange(0, 200)
+        steps.append(_any_step(rng, span, parent, start, start + rng.randrange(0, 100)))
+    events = [_any_event(rng, number) for number in range(draw(st.integers(0, 4)))]
+    return steps, events
+
+
+def _any_step(rng: random.Random, span: int, parent: int, start: int, end: int) -> Step:
+    kind = rng.choice([*Kind, Kind.MODEL, Kind.TOOL, Kind.RUN])
+    status = rng.choice([Status.SUCCESS, Status.SUCCESS, Status.ERROR, Status.TIMEOUT])
+    fields: dict[str, Any] = {
+        "start": start,
+        "end": end,
+        "status": status,
+        "scope": rng.choice(["one", "two"]),
+        "error_type": "timeout" if status is Status.TIMEOUT else "",
+        "labels": rng.choice(LABELS),
+        "agent_name": rng.choice(["", "triage", "support"]),
+        "run_id": rng.choice(["", "", "", "named-run"]),
+    }
+    if kind is Kind.RUN:
+        fields["role"] = rng.choice([Role.AGENT, Role.AGENT, Role.WORKFLOW, Role.SDK])
+    if kind is Kind.MODEL:
+        fields["usage"] = rng.choice(
+            [None, Usage(input_tokens=10, output_tokens=2), Usage(input_tokens=20)]
+        )
+        fields["response_id"] = rng.choice(["", "", "r1", "r2"])
+        fields["model"] = rng.choice(["", "gpt-4o-mini", "other"])
+        fields["tool_requests"] = asks(*["search"] * rng.randrange(0, 3))
+    if kind is Kind.TOOL:
+        fields["tool_name"] = rng.choice(["search", "refund"])
+        fields["arguments_digest"] = rng.choice(["", "a", "b"])
+    if kind in (Kind.RUN, Kind.OTHER):
+        fields["usage"] = rng.choice([None, Usage(input_tokens=99, output_tokens=9)])
+    return a_step(span, parent, kind=kind, **fields)
+
+
+def _any_event(rng: random.Random, number: int) -> Event:
+    name = rng.choice(
+        [names.RUN_ENDED, names.RUN_CLOSED, names.FEEDBACK, names.EVALUATION, names.PAYMENT]
+    )
+    return make_event(
+        name,
+        BASE_NS + number * MS,
+        trace_id=TRACE,
+        span_id=rng.choice(["", f"{rng.randrange(1, 9):016x}"]),
+        run_id=rng.choice(["", TRACE, "named-run"]),
+        attributes={
+            "agentrun.feedback.name": rng.choice(["rating", "helpful"]),
+            "agentrun.feedback.label": rng.choice(["good", "soft_failure"]),
+            "agentrun.payment.usd": "0.25",
+            "agentrun.stop.reason": rng.choice(["", "completed", "lost", "budget_cost"]),
+        },
+    )
