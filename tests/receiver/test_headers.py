@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import httpx
 import pytest
 from hypothesis import given
@@ -11,6 +14,8 @@ from collector.receiver.headers import ingest_attributes, text_headers
 from otel_agentrun.propagation import (
     HEADERS,
     NAME_CHARS_MAX,
+    PROPERTY_PREFIX,
+    TAG_PREFIX,
     TAGS_MAX,
     VALUE_CHARS_MAX,
     attributes_from_headers,
@@ -146,3 +151,11 @@ def test_any_headers_give_bounded_printable_values(headers: list[tuple[str, str]
     assert len(found) + ignored == len(ours)
     assert all(0 < len(text) <= VALUE_CHARS_MAX for text in found.values())
     assert all(text.isprintable() for text in found.values())
+
+
+def test_the_documented_table_is_the_one_that_is_used() -> None:
+    """S2.18-S2.25: a reader of docs/receivers.md sees every header with its attribute."""
+    page = (Path(__file__).parents[2] / "docs" / "receivers.md").read_text().lower()
+    rows = dict(re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|", page, re.MULTILINE))
+
+    assert rows == {**HEADERS, PROPERTY_PREFIX + "<name>": TAG_PREFIX + "<name>"}
