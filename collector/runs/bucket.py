@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 
-from collector.runs.calls import Call, Merged
+from collector.runs.calls import Call, CallCost
 from collector.runs.run import COUNT_NAMES, Counts
 from otel_agentrun.step import COUNTED, Kind, Role, Step, Usage
 
@@ -83,16 +83,6 @@ class Tally:
 TALLY_NAMES = tuple(f.name for f in fields(Tally))
 
 
-@dataclass(frozen=True, slots=True)
-class CallCost:
-    """What one logical model call adds to a tally."""
-
-    merged: Merged
-    cost_nano_usd: int | None
-    confidence: str
-    """exact, estimated, unknown; "" for a failed call that used nothing."""
-
-
 @dataclass(slots=True)
 class Attempts:
     """Repetitions of one call (kind, name, arguments), by (start time, span id)."""
@@ -107,10 +97,14 @@ class Attempts:
         return self.failures - (1 if self.entries and self.entries[-1][2] else 0)
 
     def insert(self, node: Node, failed: bool) -> None:
-        entry = (node.step.start_ns, node.step.span_id, failed, node)
-        at = bisect_left(self.entries, entry[:2])
-        self.entries.insert(at, entry)
+        step, entries = node.step, self.entries
+        entry = (step.start_ns, step.span_id, failed, node)
         self.failures += failed
+        if not entries or entries[-1][0] < step.start_ns:
+            entries.append(entry)
+            return
+        at = bisect_left(entries, entry[:2])
+        entries.insert(at, entry)
         self._touch(at + 1)
 
     def remove(self, node: Node, failed: bool) -> None:
@@ -217,11 +211,15 @@ class Bucket:
         """Count one step; a model call's usage follows with `add_call`."""
         step = node.step
         self.nodes.append(node)
-        self.start_ns = min(self.start_ns, step.start_ns)
-        self.end_ns = max(self.end_ns, step.end_ns)
-        entry = self.labels.get(id(step.labels))
-        if step.labels and (entry is None or step.key < entry[:2]):
-            self.labels[id(step.labels)] = (*step.key, step.labels)
+        if step.start_ns < self.start_ns:
+            self.start_ns = step.start_ns
+        if step.end_ns > self.end_ns:
+            self.end_ns = step.end_ns
+        labels = step.labels
+        if labels:
+            entry = self.labels.get(id(labels))
+            if entry is None or step.key < entry[:2]:
+                self.labels[id(labels)] = (step.start_ns, step.span_id, labels)
         if step.run_id and (self.run_id is None or step.key < self.run_id[:2]):
             self.run_id = (*step.key, step.run_id)
         if step.dialect:
@@ -375,6 +373,9 @@ class Bucket:
 
 def cover(intervals: list[tuple[int, int]], start: int, end: int) -> None:
     """Add [start, end] to disjoint ordered intervals, joining those that it touches."""
+    if not intervals or start > intervals[-1][1]:
+        intervals.append((start, end))
+        return
     first = bisect_left(intervals, (start, start))
     if first and intervals[first - 1][1] >= start:
         first -= 1

@@ -11,21 +11,26 @@ Each field of the call comes from the innermost span that has it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import NamedTuple
 
 from otel_agentrun.step import Step, Usage
 
 USAGE_FIELDS = tuple(f.name for f in fields(Usage))
 
 
-@dataclass(slots=True)
 class Call:
     """One logical model call: the spans that describe it."""
 
-    steps: list[Step] = field(default_factory=list)
-    parent: Call | None = None
-    """Set once the call was joined into another (union-find)."""
+    __slots__ = ("counted", "parent", "steps")
+
+    def __init__(self, step: Step) -> None:
+        self.steps = [step]
+        self.parent: Call | None = None
+        """Set once the call was joined into another (union-find)."""
+        self.counted: CallCost | None = None
+        """How it is counted now, in the bucket of the span that counts for it."""
 
     def find(self) -> Call:
         call = self
@@ -36,8 +41,7 @@ class Call:
         return call
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
+class Merged(NamedTuple):
     """What a call says once its spans are read together."""
 
     counting: Step
@@ -48,6 +52,15 @@ class Merged:
     cost_nano_usd: int | None
     failed: bool
     spans: int = 1
+
+
+class CallCost(NamedTuple):
+    """What one logical model call adds to a tally."""
+
+    merged: Merged
+    cost_nano_usd: int | None
+    confidence: str
+    """exact, estimated, unknown; "" for a failed call that used nothing."""
 
 
 def join(one: Call, other: Call) -> Call:
@@ -86,8 +99,12 @@ def sibling_key(step: Step) -> tuple[str, str, str, int, int] | None:
     )
 
 
-def merge(steps: Iterable[Step]) -> Merged:
+def merge(steps: Sequence[Step]) -> Merged:
     """Read the spans of one call together, innermost first."""
+    if len(steps) == 1:
+        step = steps[0]
+        usage, cost = step.usage, step.cost_nano_usd
+        return Merged(step, usage, step.provider, step.model, cost, step.failed)
     inner = sorted(steps, key=inner_first)
     outermost = inner[-1]
     return Merged(

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from collector.runs.bucket import REWRITE, Bucket, CallCost, Node, Price, ToolPrice
-from collector.runs.calls import Call, join, merge, same_call, sibling_key
+from collector.runs.bucket import REWRITE, Bucket, Node, Price, ToolPrice
+from collector.runs.calls import Call, CallCost, join, merge, same_call, sibling_key
 from otel_agentrun.step import Kind, Step, Usage
 
 DEPTH_MAX = 256
@@ -64,7 +64,7 @@ class Trace:
     """All steps of one trace id."""
 
     __slots__ = (
-        "_applied", "_by_response", "_pricing", "_siblings", "_waiting", "nodes", "tops",
+        "_by_response", "_pricing", "_scope", "_siblings", "_waiting", "nodes", "tops",
         "trace_id",
     )  # fmt: skip
 
@@ -79,8 +79,9 @@ class Trace:
         """span id that has not arrived -> calls that may lie within a model span above it."""
         self._by_response: dict[str, Call] = {}
         self._siblings: dict[tuple[str, str, str, int, int], list[Step]] = {}
-        self._applied: dict[int, tuple[Call, Bucket, CallCost]] = {}
-        """id of a call -> where and how it was counted."""
+        self._scope: str | None = None
+        """Scope of all model spans so far; "" once there are several: only then can two siblings
+        be one call, and are looked for."""
 
     def add(self, step: Step) -> Added:
         """Take one step in.  After `NEWER` the caller builds the trace again from `latest`."""
@@ -167,22 +168,40 @@ class Trace:
 
     def _add_call(self, node: Node, parent: str) -> None:
         step = node.step
-        call = node.call = Call([step])
-        lower = self._waiting.pop(step.span_id, None)
-        for other in lower or ():
-            call = self._join(call, other)
+        call = node.call = Call(step)
+        if step.span_id in self._waiting:
+            for other in self._waiting.pop(step.span_id):
+                call = self._join(call, other)
         if step.response_id:
-            other = self._by_response.setdefault(step.response_id, call)
-            call = self._join(call, other)
-        key = sibling_key(step)
-        if key is not None:
-            siblings = self._siblings.setdefault(key, [])
-            for sibling in siblings:
-                if same_call(step, sibling):
-                    call = self._join(call, self._call_of(sibling))
-            siblings.append(step)
+            known = self._by_response.setdefault(step.response_id, call)
+            if known is not call:
+                call = self._join(call, known)
+        if step.scope != self._scope:
+            if self._scope is None:
+                self._scope = step.scope
+            elif self._scope:
+                self._scope = ""
+                for earlier in self.nodes.values():
+                    if earlier.call is not None and earlier is not node:
+                        self._join_siblings(earlier.step)
+        if self._scope == "":
+            self._join_siblings(step)
         self._look_above([call], parent)
-        self._apply(call.find())
+        call = call.find()
+        if call.counted is None:
+            self._apply(call)
+
+    def _join_siblings(self, step: Step) -> None:
+        key = sibling_key(step)
+        if key is None:
+            return
+        siblings = self._siblings.setdefault(key, [])
+        for sibling in siblings:
+            if same_call(step, sibling):
+                joined = self._join(self._call_of(step), self._call_of(sibling))
+                if joined.counted is None:
+                    self._apply(joined)
+        siblings.append(step)
 
     def _call_of(self, step: Step) -> Call:
         call = self.nodes[step.span_id].call
@@ -203,7 +222,8 @@ class Trace:
                 joined = node.call.find()
                 for call in calls:
                     joined = self._join(joined, call)
-                self._apply(joined)
+                if joined.counted is None:
+                    self._apply(joined)
                 return
             if node.step.kind in (Kind.RUN, Kind.TOOL):
                 return
@@ -218,20 +238,17 @@ class Trace:
         return join(one, other)
 
     def _withdraw(self, call: Call) -> None:
-        applied = self._applied.pop(id(call), None)
-        if applied is not None:
-            _, bucket, cost = applied
-            bucket.find().add_call(cost, self.nodes[cost.merged.counting.span_id], -1)
+        cost, call.counted = call.counted, None
+        if cost is not None:
+            node = self.nodes[cost.merged.counting.span_id]
+            node.bucket.find().add_call(cost, node, -1)
 
     def _apply(self, call: Call) -> None:
         """Count a call in the bucket of the span that counts for it."""
-        self._withdraw(call)
-        cost = self._pricing.call(call)
+        cost = call.counted = self._pricing.call(call)
         counting = cost.merged.counting
         node = self.nodes[counting.span_id]
-        bucket = node.bucket.find()
-        bucket.add_call(cost, node)
-        self._applied[id(call)] = (call, bucket, cost)
+        node.bucket.find().add_call(cost, node)
         if len(call.steps) > 1:
             for step in call.steps:
                 other = self.nodes[step.span_id]
@@ -244,5 +261,4 @@ class Trace:
     def cost_of(self, node: Node) -> CallCost | None:
         """How the call of a model span was counted."""
         assert node.call is not None
-        applied = self._applied.get(id(node.call.find()))
-        return applied[2] if applied is not None else None
+        return node.call.find().counted
