@@ -143,7 +143,7 @@ def _add_runs(app: FastAPI, operations: Operations, now_ns: Callable[[], int]) -
         return json(operations.runs(query))
 
     @app.get(
-        "/v1/runs/{run_id}",
+        "/v1/runs/{run_id:path}",
         responses={200: {"model": documents.ShownRun}, 404: {"model": documents.Error}, **ERRORS},
         tags=["runs"],
     )
@@ -152,7 +152,7 @@ def _add_runs(app: FastAPI, operations: Operations, now_ns: Callable[[], int]) -
         return json(visible(operations, run_id, caller))
 
     @app.delete(
-        "/v1/runs/{run_id}",
+        "/v1/runs/{run_id:path}",
         responses={200: {"model": documents.Erased}, 404: {"model": documents.Error}, **ERRORS},
         tags=["runs"],
     )

@@ -9,7 +9,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from collector.api.health import Finding, Status
 from collector.api.service import Document, Operations
+from collector.errors import ConfigError
 
 if TYPE_CHECKING:
     from collector.config import Config
@@ -41,23 +43,37 @@ class InProcess:
         return operations(_load(None, None, store))
 
     def schema(self, cluster: str) -> str:
-        from collector.store.migrations import render
+        from collector.store.schema import render
 
-        return render(cluster=cluster)
+        return render(cluster or None)
 
     def apply_schema(self, store: str, cluster: str) -> Sequence[str]:
-        from collector.store.migrations import apply
+        from collector.store.client import Store
+        from collector.store.schema import apply
 
-        return apply(store, cluster=cluster)
+        loaded = _load(None, None, store)
+        with Store.open(loaded.store.url, cluster=cluster or None) as opened:
+            return apply(opened, loaded.store.retention)
 
     def examine(self, config: Path | None, data_dir: Path | None, store: str) -> list[Document]:
         from collector.app import operations
         from collector.cli.doctor import examine
 
-        loaded = _load(config, data_dir, store)
-        return examine(
-            ports=loaded.ports, data_dir=loaded.data_dir, open_store=lambda: operations(loaded)
-        )
+        try:
+            loaded = _load(config, data_dir, store)
+        except ConfigError as error:  # the other checks need the configuration
+            hint = "Repair the config; every problem is listed."
+            found = Finding(check="config", status=Status.FAIL, message=str(error), hint=hint)
+            return [found.document()]
+        found = Finding(check="config", status=Status.OK, message="read without problems")
+        return [
+            found.document(),
+            *examine(
+                ports=loaded.ports,
+                data_dir=loaded.data_dir,
+                open_store=lambda: operations(loaded),
+            ),
+        ]
 
 
 def _load(config: Path | None, data_dir: Path | None, store: str) -> Config:

@@ -1,4 +1,4 @@
-"""What `agentrun doctor` looks at when no collector runs: this machine, the folder and the store."""
+"""What `agentrun doctor` looks at when no collector runs: the machine, the folder, the store."""
 
 from __future__ import annotations
 

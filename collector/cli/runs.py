@@ -52,13 +52,18 @@ def runs() -> None:
 @JSON
 @connected
 def list_runs(
-    session: Session, as_json: bool, limit: int, tag: tuple[str, ...], **filters: str | None
+    here: Session,
+    /,
+    as_json: bool,
+    limit: int,
+    tag: tuple[str, ...],
+    **filters: str | None,
 ) -> None:
     """Runs, newest first."""
     pairs = [(name, value) for name, value in filters.items() if value is not None]
     pairs += [("tag", each) for each in tag]
     query = parse_query([*pairs, ("limit", str(limit))], now_ns=time.time_ns())
-    with session.operations() as operations:
+    with here.operations() as operations:
         found = operations.runs(query)
     if as_json:
         _json(found)

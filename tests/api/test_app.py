@@ -478,10 +478,10 @@ async def test_openapi_documents_every_route_and_the_run(
         ("/readyz", "get"),
     }
     served = {
-        (route.path, method.lower())
+        (route.path_format, method.lower())
         for route in app.routes
         if isinstance(route, APIRoute)
-        for method in route.methods
+        for method in route.methods or ()
     }
     assert served
     assert served <= routes
