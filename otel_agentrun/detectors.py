@@ -54,7 +54,11 @@ class Detector:
 
     def may_match(self, text: str, lowered: str) -> bool:
         haystack = lowered if self.folded else text
-        return not self.needles or any(needle in haystack for needle in self.needles)
+        # A plain loop: this runs for every value and detector, and a generator costs twice as much.
+        for needle in self.needles:
+            if needle in haystack:
+                return True
+        return not self.needles
 
 
 # Not inside a word.  The letters of `\n`, `\u003d` and `%3D` are escapes, not words.
@@ -84,6 +88,10 @@ def _finder(pattern: str, accept: Callable[[str], bool] | None = None, flags: in
     return find
 
 
+HINT_CHARS: Final = 3
+"""Characters after a prefix that a hint asks for: few, as hints are compiled for each column."""
+
+
 def _token(
     name: str,
     title: str,
@@ -102,7 +110,7 @@ def _token(
         name=name,
         title=title,
         needles=needles,
-        hint=f"(?:{prefix}){body}{{{min(least, 6)}}}",
+        hint=f"(?:{prefix}){body}{{{HINT_CHARS}}}",
         find=_finder(f"{WORD_START}(?:{prefix}){body}{count}{end}", accept),
     )
 
@@ -189,10 +197,10 @@ def _aws_keys(text: str) -> Iterator[Span]:
 # --- members: `"name": value` at any depth of JSON in JSON, Python reprs, `name=value` ----------
 
 _MEMBER: Final = re.compile(
-    r"""(?P<quote>\\*["'])(?P<name>[^"'\\\x00-\x1f]{1,80})(?P=quote)"""
+    r"""(?P<quote>(?<!\\)\\*+["'])(?P<name>[^"'\\\x00-\x1f]{1,80})(?P=quote)"""
     r"""[ \t\r\n]*(?:=>|[:=])[ \t\r\n]*"""
 )
-_QUOTES: Final = {'"': re.compile(r'(\\*)"'), "'": re.compile(r"(\\*)'")}
+_QUOTES: Final = {'"': re.compile(r'(?<!\\)(\\*+)"'), "'": re.compile(r"(?<!\\)(\\*+)'")}
 _OPENING: Final = re.compile(r"""\\*(["'])""")
 _COMMA: Final = re.compile(r"(?:[ \t\r\n]|\\[nrt])*,(?:[ \t\r\n]|\\[nrt])*")
 _SPACE: Final = re.compile(r"(?:[ \t\r\n]|\\[nrt])*")
@@ -228,7 +236,9 @@ def member_values(text: str, at: int, quote: str) -> Iterator[Span]:
     """
     opening = _OPENING.match(text, at)
     if opening is not None:
-        yield Span(opening.end(), closing_quote(text, opening.end(), opening[0]))
+        # A quote of an outer level ends the string that the name is in: it has no value there.
+        if _level(len(opening[0]) - 1) >= _level(len(quote) - 1):
+            yield Span(opening.end(), closing_quote(text, opening.end(), opening[0]))
     elif (number := _NUMBER.match(text, at)) is not None:
         yield Span(*number.span(), quote)
     elif text.startswith("[", at):
@@ -291,6 +301,7 @@ _AFTER_NAME: Final = re.compile(
     r"""(?:(?P<quote>\\*["'])[ \t\r\n]*)?+"""
     r"""(?:[ \t]*+(?P<sep>=>|:=|\\u003[dD]|[:=])[ \t\r\n]*+|[ ]++)"""
 )
+_STRING_ENDED: Final = re.compile(r"""(?:[ \t\r\n]|\\+[nrt])*(?:[,:}\]]|\\*["']|$)""")
 _FLAG: Final = re.compile(r"--[A-Za-z0-9-]{0,40}$", re.ASCII)
 _BARE: Final = re.compile(r"[^\s\"'`,;&<>(){}\[\]|\\]{4,}+", re.ASCII)
 _SCHEME: Final = re.compile(r"(?:basic|bearer|token|digest|apikey|negotiate)[ ]+", re.IGNORECASE)
@@ -367,7 +378,10 @@ def _assigned(text: str, after: re.Match[str], name: str) -> Iterator[Span]:
         return
     opening = _OPENING.match(text, start)
     if opening is not None:
-        yield Span(opening.end(), closing_quote(text, opening.end(), opening[0]))
+        # Before a comma or a bracket a quote in JSON ends the string that ends with `password=`.
+        in_json = len(opening[0]) > 1 or text.lstrip()[:1] in ("{", "[", '"')
+        if not (in_json and _STRING_ENDED.match(text, opening.end())):
+            yield Span(opening.end(), closing_quote(text, opening.end(), opening[0]))
         return
     if "\n" in after[0]:
         return  # a block below `password:`
@@ -541,7 +555,7 @@ DETECTORS: Final[tuple[Detector, ...]] = (
              needles=("pass", "pwd", "key", "secret", "authorization", "cookie", "credential",
                       "token"), folded=True,
              hint=rf"""(?i:{SECRET_NAMES})\\*["']?[ \t\r\n]*(?:[=:]|\\u003[dD])"""
-                  rf"""|--[A-Za-z0-9-]*(?i:{SECRET_NAMES})[ ]""",
+                  r"""|--[A-Za-z][A-Za-z0-9-]*[ ]""",
              find=_named_secrets),
     Detector(name="email", title="E-mail addresses", needles=("@",), hint=r"[!-~]@[A-Za-z0-9]",
              find=_finder(r"(?:(?<![A-Za-z0-9.!#$%&*+/=?^_`{|}~\\-])|(?<=\\[nrtbfv])"

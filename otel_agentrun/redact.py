@@ -334,6 +334,15 @@ class Redactor:
             raise ValueError("\n".join(found))
         self.settings = settings
         self._detectors = tuple(d for d in DETECTORS if d.name in settings.detectors)
+        self._rules = {
+            (numbers, personal): tuple(
+                detector
+                for detector in self._detectors
+                if (numbers or not detector.numeric) and (personal or not detector.personal)
+            )
+            for numbers in (False, True)
+            for personal in (False, True)
+        }
         self._patterns = tuple((name, re.compile(p, re.ASCII)) for name, p in settings.patterns)
         self._keys = (
             (Treatment.REDACT, keys_pattern(settings.keys)),
@@ -412,11 +421,7 @@ class Redactor:
         return hashlib.blake2b(data, key=self.settings.key, digest_size=size).hexdigest()
 
     def _secrets(self, text: str, *, numbers: bool, personal: bool) -> str:
-        rules = [
-            detector
-            for detector in self._detectors
-            if (numbers or not detector.numeric) and (personal or not detector.personal)
-        ]
+        rules = self._rules[numbers, personal]
         for _ in range(PASSES_MAX):
             redacted = self._pass(text, rules)
             if redacted == text:
