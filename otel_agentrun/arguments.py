@@ -22,6 +22,7 @@ DECODES_MAX: Final = 3
 """Layers of text within text that are undone."""
 DEPTH_MAX: Final = 64
 
+ENCODE: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 OBJECT: Final = re.compile(r"<[^<>]* at 0x[0-9a-fA-F]+>")
 WRAPPER_KEYS: Final = frozenset({"args", "kwargs", "sanitize_inputs_outputs"})
@@ -63,10 +64,10 @@ def _decode(text: str) -> Any:
 
 def unwrap(value: Any) -> Any:
     """The arguments inside what a library wrapped around them."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict) and not isinstance(value, Mapping):
         return value
     inner = value.get("kwargs")
-    if isinstance(inner, Mapping) and value.keys() <= WRAPPER_KEYS:
+    if inner is not None and isinstance(inner, Mapping) and value.keys() <= WRAPPER_KEYS:
         positional = value.get("args")
         return {"args": positional, **inner} if positional else inner
     for key in SINGLE_TEXT_KEYS:
@@ -86,7 +87,7 @@ def canonical(value: Any) -> str:
     if isinstance(value, str):
         return value
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return ENCODE(value)
     except (TypeError, ValueError, RecursionError):
         return ADDRESS.sub("", repr(value))
 
@@ -100,7 +101,7 @@ def _clean(value: Any, depth: int) -> Any:
         return int(value) if value.is_integer() else value
     if depth >= DEPTH_MAX:
         return ADDRESS.sub("", repr(value))
-    if isinstance(value, Mapping):
+    if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101  # the fast one first
         # A whole value that is an object's repr is the framework's (LlamaIndex passes its `ctx`).
         return {
             str(key): _clean(item, depth + 1)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from otel_agentrun import semconv
-from otel_agentrun.dialects import genai
+from otel_agentrun.dialects import genai, kinds
 from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest
 
@@ -26,7 +26,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 ALSO_READ: Final = frozenset({semconv.STEP_KIND, semconv.STEP_ROLE, semconv.INPUT})
 EVENTS: Final = genai.EVENTS
 KINDS: Final[Mapping[str, Kind]] = {kind.value: kind for kind in Kind}
-ROLES: Final[Mapping[str, Role]] = {"response": Role.RESPONSE, "handoff": Role.HANDOFF}
+ROLES: Final[Mapping[str, Role]] = {"response": kinds.RESPONSE, "handoff": kinds.HANDOFF}
 
 CONTENT: Final[Mapping[str, tuple[str, ...]]] = {
     **genai.CONTENT,
@@ -42,13 +42,13 @@ def recognizes(span: SpanView) -> bool:
 
 
 def kind(span: SpanView) -> Kind:
-    return KINDS.get(span.text(semconv.STEP_KIND), Kind.OTHER)
+    return KINDS.get(span.text(semconv.STEP_KIND), kinds.OTHER)
 
 
 def role(span: SpanView, kind: Kind) -> Role:
-    if kind is Kind.RUN:
-        return Role.SDK
-    return ROLES.get(span.text(semconv.STEP_ROLE), Role.NONE) or genai.role(span, kind)
+    if kind is kinds.RUN:
+        return kinds.SDK
+    return ROLES.get(span.text(semconv.STEP_ROLE), kinds.NO_ROLE) or genai.role(span, kind)
 
 
 def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:

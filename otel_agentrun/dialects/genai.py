@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from otel_agentrun import arguments
-from otel_agentrun.dialects import messages, sources
+from otel_agentrun.dialects import kinds, messages, sources
 from otel_agentrun.dialects.handoffs import is_handoff
 from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, as_text
@@ -80,19 +80,19 @@ EVENTS: Final = frozenset({messages.CHOICE, "gen_ai.tool.message", messages.DETA
 """Span events that hold tool calls, arguments and results (Strands has no attributes of them)."""
 
 KINDS: Final[Mapping[str, Kind]] = {
-    "chat": Kind.MODEL,
-    "generate_content": Kind.MODEL,
-    "text_completion": Kind.MODEL,
-    "embeddings": Kind.MODEL,
-    "execute_tool": Kind.TOOL,
-    "retrieval": Kind.RETRIEVE,
-    "search_memory": Kind.RETRIEVE,
-    "plan": Kind.PLAN,
-    "apply_guardrail": Kind.VALIDATE,
-    "invoke_agent": Kind.RUN,
-    "invoke_workflow": Kind.RUN,
-    "invoke_swarm": Kind.RUN,
-    "invoke_graph": Kind.RUN,
+    "chat": kinds.MODEL,
+    "generate_content": kinds.MODEL,
+    "text_completion": kinds.MODEL,
+    "embeddings": kinds.MODEL,
+    "execute_tool": kinds.TOOL,
+    "retrieval": kinds.RETRIEVE,
+    "search_memory": kinds.RETRIEVE,
+    "plan": kinds.PLAN,
+    "apply_guardrail": kinds.VALIDATE,
+    "invoke_agent": kinds.RUN,
+    "invoke_workflow": kinds.RUN,
+    "invoke_swarm": kinds.RUN,
+    "invoke_graph": kinds.RUN,
 }
 """Operation -> kind; others (`create_agent`, `execute_event_loop_cycle`, ...) are OTHER."""
 
@@ -129,15 +129,15 @@ def recognizes(span: SpanView) -> bool:
 
 
 def kind(span: SpanView) -> Kind:
-    return KINDS.get(span.text(OPERATION), Kind.OTHER)
+    return KINDS.get(span.text(OPERATION), kinds.OTHER)
 
 
 def role(span: SpanView, kind: Kind) -> Role:
-    if kind is Kind.RUN:
-        return Role.AGENT if span.text(OPERATION) == "invoke_agent" else Role.WORKFLOW
-    if kind is Kind.TOOL and is_handoff(span.text("gen_ai.tool.name")):
-        return Role.HANDOFF
-    return Role.NONE
+    if kind is kinds.RUN:
+        return kinds.AGENT if span.text(OPERATION) == "invoke_agent" else kinds.WORKFLOW
+    if kind is kinds.TOOL and is_handoff(span.text("gen_ai.tool.name")):
+        return kinds.HANDOFF
+    return kinds.NO_ROLE
 
 
 def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
@@ -147,15 +147,15 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
         found["provider"] = "" if provider in FRAMEWORKS else provider
     if found.get("currency", "USD") != "USD":
         found.pop("reported_cost", None)
-    if kind is Kind.MODEL:
+    if kind is kinds.MODEL:
         return
-    if kind is Kind.TOOL:
+    if kind is kinds.TOOL:
         if "arguments" not in found or "result" not in found:
             _from_events(span, found)
-    elif kind is Kind.RUN:
+    elif kind is kinds.RUN:
         if "output_type" in found:
             labels.setdefault("output_type", found["output_type"])
-    elif kind is Kind.RETRIEVE and "documents" in found and "hit_count" not in found:
+    elif kind is kinds.RETRIEVE and "documents" in found and "hit_count" not in found:
         documents = found["documents"]
         documents = arguments.parse(documents) if isinstance(documents, str) else documents
         if isinstance(documents, list | tuple):
@@ -246,7 +246,7 @@ def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, A
     if events_json:
         # Pydantic AI 1.x, version=1: one JSON attribute that holds the answer as its last message.
         out["messages_in"] = events_json
-        if kind is Kind.MODEL and events_json[-1]["role"] == "assistant":
+        if kind is kinds.MODEL and events_json[-1]["role"] == "assistant":
             out["messages_in"], out["messages_out"] = events_json[:-1], events_json[-1:]
     for field, prefix in (
         ("messages_in", "gen_ai.prompt."),
@@ -254,7 +254,7 @@ def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, A
     ):
         if flat := sources.from_flat(span.attributes, prefix):
             out.setdefault(field, flat)
-    if kind is Kind.TOOL:
+    if kind is kinds.TOOL:
         sent: Found = {}
         _from_events(span, sent)
         return {**out, **sent}

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from otel_agentrun import arguments
-from otel_agentrun.dialects import messages, sources
+from otel_agentrun.dialects import kinds, messages, sources
 from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, as_text
 
@@ -58,14 +58,14 @@ PREFIXES: Final[Mapping[str, str]] = {
 ALSO_READ: Final = frozenset({SPAN_KIND, "input.value"})
 
 KINDS: Final[Mapping[str, Kind]] = {
-    "LLM": Kind.MODEL,
-    "EMBEDDING": Kind.MODEL,
-    "TOOL": Kind.TOOL,
-    "RETRIEVER": Kind.RETRIEVE,
-    "RERANKER": Kind.RETRIEVE,
-    "GUARDRAIL": Kind.VALIDATE,
-    "EVALUATOR": Kind.VALIDATE,
-    "AGENT": Kind.RUN,
+    "LLM": kinds.MODEL,
+    "EMBEDDING": kinds.MODEL,
+    "TOOL": kinds.TOOL,
+    "RETRIEVER": kinds.RETRIEVE,
+    "RERANKER": kinds.RETRIEVE,
+    "GUARDRAIL": kinds.VALIDATE,
+    "EVALUATOR": kinds.VALIDATE,
+    "AGENT": kinds.RUN,
 }
 """Span kind -> step kind; CHAIN, PROMPT and UNKNOWN are OTHER."""
 
@@ -87,7 +87,7 @@ CONTENT_PREFIXES: Final = (
     "reranker.",
 )
 
-HANDOFF: Final = re.compile(r"handoff to (.+)")
+HANDOFF_NAME: Final = re.compile(r"handoff to (.+)")
 RESPONSE_ID: Final = re.compile(r'"id": ?"((?:chatcmpl|resp|msg|cmpl)[-_][^"\s]{1,120})"')
 DOCUMENT: Final = re.compile(
     r"(?:retrieval\.documents|reranker\.output_documents)\.(\d+)\.document\.(id|content|score|metadata)"
@@ -102,32 +102,36 @@ def recognizes(span: SpanView) -> bool:
 
 def kind(span: SpanView) -> Kind:
     stated = span.text(SPAN_KIND).upper()
-    found = KINDS.get(stated, Kind.OTHER)
+    found = KINDS.get(stated, kinds.OTHER)
     if span.scope == LANGCHAIN:
         if stated == "AGENT":
             # Every run whose name holds "agent" is typed AGENT: tools, graph nodes, parsers.
             if span.has("tool.name"):
-                return Kind.TOOL
-            return Kind.OTHER if _is_node(span) else Kind.RUN
+                return kinds.TOOL
+            return kinds.OTHER if _is_node(span) else kinds.RUN
         if stated == "CHAIN" and _is_graph(span):
-            return Kind.RUN
+            return kinds.RUN
     return found
 
 
 def role(span: SpanView, kind: Kind) -> Role:
-    if kind is Kind.RUN:
+    if kind is kinds.RUN:
         if span.scope == OPENAI_AGENTS and not span.text("agent.name", "graph.node.id"):
-            return Role.WORKFLOW  # the trace span
-        return Role.AGENT if span.text(SPAN_KIND).upper() == "AGENT" else Role.WORKFLOW
-    if kind is Kind.TOOL:
+            return kinds.WORKFLOW  # the trace span
+        return kinds.AGENT if span.text(SPAN_KIND).upper() == "AGENT" else kinds.WORKFLOW
+    if kind is kinds.TOOL:
         return (
-            Role.HANDOFF
-            if HANDOFF.fullmatch(span.name) and not span.has("tool.name")
-            else Role.NONE
+            kinds.HANDOFF
+            if HANDOFF_NAME.fullmatch(span.name) and not span.has("tool.name")
+            else kinds.NO_ROLE
         )
-    if kind is Kind.OTHER and span.scope == LANGCHAIN and "langgraph_node" in span.text("metadata"):
-        return Role.NODE
-    return Role.NONE
+    if (
+        kind is kinds.OTHER
+        and span.scope == LANGCHAIN
+        and "langgraph_node" in span.text("metadata")
+    ):
+        return kinds.NODE
+    return kinds.NO_ROLE
 
 
 def _is_graph(span: SpanView) -> bool:
@@ -142,7 +146,7 @@ def _is_node(span: SpanView) -> bool:
     """Is this AGENT a graph node, not a graph?
 
     A sub-graph comes as two nested spans of one name: the node, and the graph that runs in it.
-    Only in the graph's own span does `checkpoint_ns` (where it runs) equal `langgraph_checkpoint_ns`.
+    Only in the graph's own span `checkpoint_ns` (where it runs) equals `langgraph_checkpoint_ns`.
     """
     if span.name.endswith("OutputParser"):
         return True
@@ -162,22 +166,22 @@ def _json_object(text: str) -> Mapping[str, Any]:
 
 
 def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
-    if kind is Kind.MODEL:
+    if kind is kinds.MODEL:
         if "provider" in found:
             found["provider"] = found["provider"].lower()
         sent = found.get("output")
         if isinstance(sent, str) and (matched := RESPONSE_ID.search(sent)):
             found["response_id"] = matched.group(1)
-    elif kind is Kind.TOOL:
+    elif kind is kinds.TOOL:
         _derive_tool(span, found)
-    elif kind is Kind.RETRIEVE and "flat_documents" in found:
+    elif kind is kinds.RETRIEVE and "flat_documents" in found:
         found["hit_count"] = len(_documents(span))
-    elif kind is Kind.RUN:
+    elif kind is kinds.RUN:
         _derive_run(span, found, labels)
 
 
 def _derive_tool(span: SpanView, found: Found) -> None:
-    handoff = HANDOFF.fullmatch(span.name) if "tool_name" not in found else None
+    handoff = HANDOFF_NAME.fullmatch(span.name) if "tool_name" not in found else None
     if handoff:
         # OpenAI Agents: `input.value` and `output.value` name the agents; the model had asked for
         # `transfer_to_<agent>`, with spaces as underscores.
@@ -229,7 +233,7 @@ def _documents(span: SpanView) -> dict[int, dict[str, Any]]:
 def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, Any]:
     out: dict[str, Any] = {}
     sent_in, sent_out = span.text("input.value"), span.text("output.value")
-    if kind in (Kind.MODEL, Kind.RUN):
+    if kind in (kinds.MODEL, kinds.RUN):
         out["messages_in"] = sources.from_flat(
             span.attributes, "llm.input_messages."
         ) or messages.parse(sent_in)
@@ -239,9 +243,10 @@ def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, A
         out["tools_offered"] = [
             value for key, value in span.attributes.items() if key.startswith("llm.tools.")
         ]
-    elif kind is Kind.TOOL:
-        out["arguments"], out["result"] = sent_in, sent_out
-    elif kind is Kind.RETRIEVE:
+    elif kind is kinds.TOOL:
+        if not HANDOFF_NAME.fullmatch(span.name):  # there they name the two agents
+            out["arguments"], out["result"] = sent_in, sent_out
+    elif kind is kinds.RETRIEVE:
         out["query"] = _query(span.text("reranker.query") or sent_in)
         listed = arguments.parse(sent_out) if sent_out else None
         listed = listed.get("documents") if isinstance(listed, Mapping) else listed

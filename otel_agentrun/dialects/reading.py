@@ -19,6 +19,9 @@ from otel_agentrun.step import Event, Kind, SpanView, as_number, as_text
 
 SNIPPET_CHARS_MAX: Final = 500
 
+EMPTY: Final[tuple[Any, ...]] = ("", "[]", "{}", "null", [], {}, ())
+"""Values that say nothing, as text and typed (Semantic Kernel sends `[]` for what it hides)."""
+
 COMMON: Final[Mapping[str, tuple[str, ...]]] = {
     "filters": (semconv.RETRIEVAL_FILTERS,),
     "embedding_model": (semconv.RETRIEVAL_EMBEDDING_MODEL,),
@@ -93,7 +96,7 @@ def read(span: SpanView, dialect: Dialect, logs: Sequence[Event]) -> Content:
     for field, keys in table.items():
         for key in keys:
             value = span.get(key)
-            if value is not None and value != "":
+            if value is not None and value not in EMPTY:
                 raw[field] = value
                 break
     for field in ("messages_in", "messages_out"):
@@ -108,6 +111,10 @@ def read(span: SpanView, dialect: Dialect, logs: Sequence[Event]) -> Content:
     if dialect.content is not None:
         for field, value in dialect.content(span, kind, logs).items():
             raw.setdefault(field, value)
+    for field in ("messages_in", "messages_out"):
+        for one in raw.get(field, ()):
+            for call in one.get("tool_calls", ()):
+                call["arguments"] = _parsed(call["arguments"])
     return _build(span, kind, raw)
 
 
@@ -124,6 +131,7 @@ def _build(span: SpanView, kind: Kind, raw: Mapping[str, Any]) -> Content:
         # Pydantic AI sends one list of everything that was said; its last answer is the result.
         text_in = messages.task(messages_in) or text_in
         text_out = messages.answer(messages_out) or text_out or messages.answer(messages_in)
+        text_out = text_out.strip() if text_out else None  # Strands ends an answer with a newline
     elif kind is Kind.TOOL:
         text_in, text_out = text_in or _text(given), text_out or _text(result)
     elif kind is Kind.RETRIEVE:

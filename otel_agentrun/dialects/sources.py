@@ -90,7 +90,7 @@ class Exchange:
                 role, content, {k: v for k, v in source.items() if k not in ("name", "role")}
             )
         if source.get("finish_reason"):
-            one["finish_reason"] = str(source["finish_reason"])
+            one["finish_reason"] = messages.finish_reason(str(source["finish_reason"]))
         if name == messages.CHOICE:
             self.messages_out.append(one)
         else:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from otel_agentrun.dialects import kinds
 from otel_agentrun.step import SpanView, Status, as_text
 from otel_agentrun.typed_errors import class_name, typed_error
 
@@ -14,11 +15,12 @@ SCANNED_CHARS_MAX: Final = 4000
 
 STATUSES: Final[Mapping[str, Status]] = {
     **{status.value: status for status in Status},
-    "ok": Status.SUCCESS,
-    "failure": Status.ERROR,
-    "failed": Status.ERROR,
-    "canceled": Status.CANCELLED,
+    "ok": kinds.SUCCESS,
+    "failure": kinds.ERROR,
+    "failed": kinds.ERROR,
+    "canceled": kinds.CANCELLED,
 }
+NO_ERROR: Final = (kinds.SUCCESS, "", "")
 TRACEBACK: Final = "Traceback (most recent call last)"
 NAMED: Final = re.compile(r"([A-Za-z_][\w.]*)(?:\((['\"])(.*)\2,?\)|: (.*))", re.DOTALL)
 CLASS: Final = re.compile(r"(?:[A-Z][a-z0-9]+){2,}$|.*(?:Error|Exception|Timeout|Exceeded)$")
@@ -31,12 +33,14 @@ def outcome(span: SpanView, stated: str = "", error: str = "") -> tuple[Status, 
     exception event alone is no failure (LangGraph passes control between agents by exceptions)
     unless it escaped a span whose status says nothing.
     """
-    explicit = STATUSES.get(stated.lower()) if stated else None
     code = span.status_code
+    if not stated and not error and code != "Error" and not (code == "Unset" and span.events):
+        return NO_ERROR
+    explicit = STATUSES.get(stated.lower()) if stated else None
     failed = code == "Error" or (error != "" and code != "Ok")
-    if not failed and explicit in (None, Status.SUCCESS, Status.SKIPPED):
+    if not failed and explicit in (None, kinds.SUCCESS, kinds.SKIPPED):
         if not (code == "Unset" and span.events and _escaped(span)):
-            return (explicit or Status.SUCCESS, "", "")
+            return (explicit or kinds.SUCCESS, "", "")
         failed = True
     exception = _exception(span)
     message, named = _unwrap(span.status_message)
@@ -47,9 +51,9 @@ def outcome(span: SpanView, stated: str = "", error: str = "") -> tuple[Status, 
     name = class_name(error or as_text(exception.get("exception.type") or "") or named)
     http = span.integer("http.response.status_code", "http.status_code", "error.code")
     typed = typed_error(name, message or span.status_message[:SCANNED_CHARS_MAX], http)
-    status = explicit or Status.ERROR
-    if status is Status.ERROR or (failed and explicit is Status.SUCCESS):
-        status = {"timeout": Status.TIMEOUT, "cancelled": Status.CANCELLED}.get(typed, Status.ERROR)
+    status = explicit or kinds.ERROR
+    if status is kinds.ERROR or (failed and explicit is kinds.SUCCESS):
+        status = {"timeout": kinds.TIMEOUT, "cancelled": kinds.CANCELLED}.get(typed, kinds.ERROR)
     return (status, typed or name, message)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from otel_agentrun import semconv
@@ -52,6 +53,7 @@ RAW: Final = frozenset({"arguments", "result", "input", "output", "documents"})
 COUNT_MAX: Final = 1 << 53
 NANO_MAX: Final = (1 << 63) - 1
 CACHED_KEYS_MAX: Final = 16_384
+CACHED_CHARS_MAX: Final = 200
 
 Convert = Callable[[Any], Any]
 Entry = tuple[str, int, Convert | None, bool]
@@ -81,15 +83,24 @@ def as_nano_usd(value: Any) -> int | None:
 def as_strings(value: Any) -> tuple[str, ...] | None:
     """A string array from a sequence, JSON text or one bare value."""
     if isinstance(value, str):
-        if not value.startswith("["):
-            return (value,)
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return (as_text(value),)
+        return (
+            _strings_in(value) if len(value) < CACHED_CHARS_MAX else _strings_in.__wrapped__(value)
+        )
     if isinstance(value, list | tuple):
         return tuple(item if isinstance(item, str) else as_text(item) for item in value)
     return (as_text(value),)
+
+
+@lru_cache(maxsize=1024)
+def _strings_in(text: str) -> tuple[str, ...]:
+    # Nearly always finish reasons: a handful of texts.
+    if not text.startswith("["):
+        return (text,)
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        return (text,)
+    return tuple(item if isinstance(item, str) else as_text(item) for item in parsed)
 
 
 def _converter(field: str) -> Convert | None:
@@ -107,7 +118,7 @@ def _as_is(value: Any) -> Any:
 
 
 class Table(dict[str, "Entry | None"]):
-    """Attribute key -> what it means.  Unknown keys are classified once, then remembered (bounded)."""
+    """Attribute key -> what it means.  Unknown keys are classified once and remembered, bounded."""
 
     def __init__(self, keys: Mapping[str, tuple[str, ...]], prefixes: Mapping[str, str]) -> None:
         super().__init__()
@@ -143,7 +154,7 @@ def scan(span: SpanView, table: Table) -> tuple[Found, Labels]:
     ranks: dict[str, int] = {}
     for key, value in span.attributes.items():
         entry = table[key]
-        if entry is None or value is None or value == "":
+        if entry is None or (not value and (value is None or value == "")):
             continue
         field, rank, convert, is_label = entry
         if convert is not None:
@@ -152,11 +163,13 @@ def scan(span: SpanView, table: Table) -> tuple[Found, Labels]:
                 continue
         elif type(value) is not str:
             value = as_text(value)
-        held = ranks.get(field)
-        if held is None or rank < held:
+        target = labels if is_label else found
+        if rank:
+            # Held without a rank: by its first key.
+            if field in target and ranks.get(field, 0) <= rank:
+                continue
             ranks[field] = rank
-            if is_label:
-                labels[field] = value
-            else:
-                found[field] = value
+        elif ranks:
+            ranks.pop(field, None)
+        target[field] = value
     return found, labels

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from otel_agentrun.dialects import kinds
 from otel_agentrun.step import Kind, Role, SpanView
 
 NAME: Final = ""
@@ -44,11 +45,12 @@ def recognizes(span: SpanView) -> bool:
 
 
 def kind(span: SpanView) -> Kind:
-    return Kind.OTHER
+    return kinds.OTHER
 
 
 def role(span: SpanView, kind: Kind) -> Role:
     attributes = span.attributes
-    if any(mark in attributes for mark in MARKS) or span.scope.startswith(SCOPES):
-        return Role.TRANSPORT
-    return Role.NONE
+    for mark in MARKS:
+        if mark in attributes:
+            return kinds.TRANSPORT
+    return kinds.TRANSPORT if span.scope.startswith(SCOPES) else kinds.NO_ROLE
