@@ -18,14 +18,14 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.errors import PermanentError, Refusal, TooLargeError
 from collector.model import LOGS, SPANS, TIME, Decoded, Signal
 from collector.receiver import otlp_json, otlp_logs, otlp_schema, otlp_spans
-from collector.receiver.otlp_flatten import Content, Items, Redactor, constant_maps, ragged, unnest
+from collector.receiver.otlp_flatten import Content, Items, Ragged, Redactor, constant_maps, unnest
 from collector.receiver.otlp_salvage import (
     WireError,
     check_signal,
@@ -47,16 +47,18 @@ SIGNALS: Final = (Signal.TRACES, Signal.LOGS)
 KINDS: Final[Mapping[Signal, Any]] = {Signal.TRACES: otlp_spans, Signal.LOGS: otlp_logs}
 """Modules with `faults`, `attribute_lists`, `bodies`, `texts`, `TRUNCATED` and `columns`."""
 SCHEMAS: Final = {Signal.TRACES: SPANS, Signal.LOGS: LOGS}
-EXPORT_REQUESTS: Final = {
+EXPORT_REQUESTS: Final[Mapping[Signal, type[Message]]] = {
     Signal.TRACES: ExportTraceServiceRequest,
     Signal.LOGS: ExportLogsServiceRequest,
 }
 
-ITEM_TAG: Final = b"\x12"
+ITEM_TAG: Final = 0x12
 """Field 2, length-delimited."""
+SMALL_BYTES: Final = 2 << 20
+"""A request of this size does no harm, whatever it holds."""
 
 MESSAGES: Final = {
-    "bad_ids": "a trace id is 16 bytes, a span id 8, neither all zero; a parent id is 8 bytes or none",
+    "bad_ids": "a trace id is 16 bytes, a span id 8, neither all zero; a parent id 8 or none",
     "bad_times": "times must be set, the end not before the start, and neither many years old nor"
     " in the future (limits.past_days_max, limits.future_secs_max)",
     "bad_utf8": "a text is not valid UTF-8",
@@ -147,7 +149,7 @@ class Decoder:
         kind = KINDS[signal]
         found, values, refused = self._valid(signal, body, received_at_ns, refused)
         lists = kind.attribute_lists(found)
-        keys = pa.concat_arrays([ragged(column)[1].field("key") for column in lists.values()])
+        keys = pa.concat_arrays([entries.values.field("key") for entries in lists.values()])
         texts = kind.texts(found)
         if kind.bodies(found) is not None:
             texts["body"] = values.text.slice(len(keys))
@@ -180,15 +182,18 @@ class Decoder:
 
     def _check_count(self, body: bytes) -> None:
         # Every item has this tag; counting bytes is cheap, walking the request is not.
-        if body.count(ITEM_TAG) <= self._limits.items_max:
+        most = self._limits.items_max
+        if len(body) <= max(SMALL_BYTES, 2 * most):
+            return
+        if np.count_nonzero(np.frombuffer(body, np.uint8) == ITEM_TAG) <= most:
             return
         try:
             count = sum(1 for _ in items(body))
         except WireError:
             return  # Not walkable: the salvage path refuses it without holding its items.
-        if count > self._limits.items_max:
+        if count > most:
             raise TooLargeError(
-                f"the request has {count} items; at most {self._limits.items_max} are taken."
+                f"the request has {count} items; at most {most} are taken."
                 " Why: small items take far more memory than bytes on the wire."
                 " Fix: export smaller batches.",
                 "too_many_items",
@@ -231,7 +236,7 @@ class Decoder:
         earliest = received_at_ns - limits.past_days_max * DAY_NS
         latest = received_at_ns + limits.future_secs_max * 10**9
         bad = np.zeros(len(found.items), np.bool_)
-        for reason, mask in kind.faults(found.items, earliest, latest).items():
+        for reason, mask in kind.faults(found, earliest, latest).items():
             if mask.any():
                 refused[reason] += int(mask.sum())
                 bad |= mask
@@ -239,10 +244,10 @@ class Decoder:
             found = found.keep(~bad)
         while True:
             lists = kind.attribute_lists(found)
-            columns = [ragged(column)[1].field("value") for column in lists.values()]
+            columns = [entries.values.field("value") for entries in lists.values()]
             bodies = kind.bodies(found)
             columns += [] if bodies is None else [bodies]
-            values = to_text(pa.concat_arrays(columns), limits.nesting_depth_max)
+            values = to_text(columns, limits.nesting_depth_max)
             if values.ambiguous or not values.bad:
                 return found, values
             reasons = owners(found, lists, values.bad)
@@ -269,15 +274,12 @@ class Decoder:
         return dict(zip(stamps, values.to_pylist(), strict=True)), redacted
 
 
-def owners(
-    found: Items, lists: Mapping[str, pa.ListArray], bad: Mapping[int, str]
-) -> dict[int, str]:
+def owners(found: Items, lists: Mapping[str, Ragged], bad: Mapping[int, str]) -> dict[int, str]:
     """Item -> reason, for values (rows of all lists, then bodies) that cannot be read."""
     reasons: dict[int, str] = {}
     rows = np.array(sorted(bad))
     base = 0
-    for site, column in lists.items():
-        offsets, entries = ragged(column)
+    for site, (offsets, entries) in lists.items():
         here = rows[(rows >= base) & (rows < base + len(entries))]
         for row in here.tolist():
             place = int(np.searchsorted(offsets, row - base, side="right")) - 1
@@ -297,7 +299,6 @@ def items_of(found: Items, site: str, place: int) -> list[int]:
         case "scopes":
             return np.flatnonzero(found.scope_of == place).tolist()
         case "events" | "links":
-            offsets, _ = ragged(found.items.field(site))
-            return [int(np.searchsorted(offsets, place, side="right")) - 1]
+            return [int(np.searchsorted(found.part(site).offsets, place, side="right")) - 1]
         case _:
             return [place]

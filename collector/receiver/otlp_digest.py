@@ -25,16 +25,16 @@ FACTORS: Final = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 def mix(numbers: Numbers) -> Numbers:
     """A bijection that spreads every input bit (the finalizer of SplitMix64)."""
     numbers = (numbers ^ (numbers >> SHIFTS[0])) * FACTORS[0]
-    numbers = (numbers ^ (numbers >> SHIFTS[1])) * FACTORS[1]
-    return numbers ^ (numbers >> SHIFTS[2])
+    numbers ^= numbers >> SHIFTS[1]
+    numbers *= FACTORS[1]
+    numbers ^= numbers >> SHIFTS[2]
+    return numbers
 
 
 def combine(*columns: Numbers) -> Numbers:
     """One number per row from several columns; their order matters."""
-    total = columns[0]
-    for column in columns[1:]:
-        total = mix(total * ODD + column)
-    return total
+    salts = np.arange(1, len(columns) + 1, dtype=np.uint64) * ODD
+    return mix(mix(np.stack(columns) + salts[:, None]).sum(axis=0, dtype=np.uint64))
 
 
 def bounds(texts: pa.Array) -> tuple[NDArray[np.int32], memoryview]:

@@ -9,8 +9,8 @@ limit afterwards (half a secret matches no pattern), before anything is repeated
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,9 @@ TRUNCATED: Final = "agentrun.truncated."
 """Prefix of the attribute that keeps the original length, in bytes, of a text that was cut."""
 
 
+NO_TEXT: Final = pa.array([], pa.string())
+
+
 class Redactor(Protocol):
     """Replaces secrets in texts."""
 
@@ -41,22 +44,37 @@ class Redactor(Protocol):
         ...
 
 
-def ragged(lists: pa.ListArray) -> tuple[Index, pa.Array]:
-    """Offsets from 0, one more than there are lists, and the values they point into."""
+class Ragged(NamedTuple):
+    """Lists as one array of values."""
+
+    offsets: Index
+    """From 0, one more than there are lists."""
+    values: pa.StructArray
+
+
+def ragged(lists: pa.ListArray) -> Ragged:
     offsets = lists.offsets.to_numpy().astype(np.int64)
     first = int(offsets[0])
-    return offsets - first, lists.values.slice(first, int(offsets[-1]) - first)
+    return Ragged(offsets - first, lists.values.slice(first, int(offsets[-1]) - first))
 
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """The spans or log records of a request in wire order, with indices into `scopes`, `resources`."""
+    """Spans or log records of a request in wire order, and indices into `scopes`, `resources`."""
 
     items: pa.StructArray
     scope_of: Index
     resource_of: Index
     scopes: pa.StructArray
     resources: pa.StructArray
+    _parts: dict[str, Ragged] = field(default_factory=dict)
+
+    def part(self, name: str) -> Ragged:
+        """A repeated field of the items."""
+        found = self._parts.get(name)
+        if found is None:
+            found = self._parts[name] = ragged(self.items.field(name))
+        return found
 
     def keep(self, mask: NDArray[np.bool_]) -> Items:
         items = self.items.filter(pa.array(mask))
@@ -78,14 +96,25 @@ def unnest(nested: pa.RecordBatch) -> Items:
 HEX: Final = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), np.uint16)
 
 
-def hex_ids(ids: pa.BinaryArray) -> pa.StringArray:
+def no_nulls(texts: pa.StringArray) -> pa.StringArray:
+    """ "" for the fields of absent messages."""
+    return texts.fill_null("") if texts.null_count else texts
+
+
+def hex_ids(*columns: pa.BinaryArray) -> list[pa.StringArray]:
     """Lower-case hex of each id, of whatever length."""
+    ids = pa.concat_arrays(columns)
     offsets, data = otlp_digest.bounds(ids)
     first, last = int(offsets[0]), int(offsets[-1])
     text = HEX[np.frombuffer(data, np.uint8)[first:last]] if last else np.zeros(0, np.uint16)
     starts = ((offsets - first) * 2).astype(np.int32)
     buffers = (pa.py_buffer(starts), pa.py_buffer(text))
-    return pa.StringArray.from_buffers(len(ids), *buffers)
+    texts = pa.StringArray.from_buffers(len(ids), *buffers)
+    ends = np.cumsum([len(column) for column in columns]).tolist()
+    return [
+        texts.slice(end - len(column), len(column))
+        for column, end in zip(columns, ends, strict=True)
+    ]
 
 
 def lengths(texts: pa.Array) -> NDArray[np.int32]:
@@ -100,8 +129,10 @@ def cut_text(text: str, bytes_max: int) -> str:
 
 def cut(texts: pa.StringArray, bytes_max: int) -> tuple[pa.StringArray, dict[int, int]]:
     """Texts of at most `bytes_max` bytes, and index -> original bytes of those that were longer."""
+    if texts.nbytes <= bytes_max:
+        return texts, {}
     sizes = lengths(texts)
-    if not len(sizes) or int(sizes.max()) <= bytes_max:
+    if int(sizes.max(initial=0)) <= bytes_max:
         return texts, {}
     long = sizes > bytes_max
     shortened = [cut_text(text, bytes_max) for text in texts.filter(pa.array(long)).to_pylist()]
@@ -127,7 +158,7 @@ class Content:
     def __init__(
         self,
         *,
-        lists: Mapping[str, pa.ListArray],
+        lists: Mapping[str, Ragged],
         keys: pa.StringArray,
         values: Texts,
         texts: Mapping[str, pa.StringArray],
@@ -143,11 +174,10 @@ class Content:
         self._site_starts: dict[str, tuple[int, int]] = {}
         pieces = [np.zeros(1, np.int64)]
         groups = total = 0
-        for site, site_lists in lists.items():
-            offsets, _ = ragged(site_lists)
+        for site, (offsets, _) in lists.items():
             pieces.append(offsets[1:] + total)
-            self._site_starts[site] = (groups, len(site_lists))
-            groups += len(site_lists)
+            self._site_starts[site] = (groups, len(offsets) - 1)
+            groups += len(offsets) - 1
             total += int(offsets[-1])
         self.offsets: Index = np.concatenate(pieces)
         self._text: pa.StringArray = values.text
@@ -155,23 +185,28 @@ class Content:
 
         # One dictionary for keys and all other texts: each distinct text is looked at once.
         columns = [keys, *texts.values()]
-        encoded = pa.concat_arrays(columns).dictionary_encode()
+        joined = pa.concat_arrays(columns)
+        encoded = joined.dictionary_encode()
         words, codes = encoded.dictionary, encoded.indices.to_numpy().astype(np.int64)
-        ends = np.cumsum([len(column) for column in columns])
+        ends = np.cumsum([len(column) for column in columns]).tolist()
         self._codes = codes[: ends[0]]
-        self._columns = {
-            name: codes[start:end]
-            for name, start, end in zip(texts, ends[:-1], ends[1:], strict=True)
-        }
+        self._columns = dict(zip(texts, map(slice, ends, ends[1:]), strict=True))
+        self._column_codes = codes
         self._drop_repeated_keys(len(words), keys)
 
+        changed_words = 0
         if redactor is not None:
             self._text, changed = redactor.values(self._text, self._keys)
             words, changed_words = redactor.values(words, None)
             self.redacted = changed + changed_words
-            if changed_words:
-                self._keys = words.take(pa.array(self._codes))
-        self._cut(words, truncated, bytes_max)
+        self._words, long_words = cut(words, bytes_max)
+        self._text, long_values = cut(self._text, bytes_max)
+        if changed_words or long_words:
+            joined = self._words.take(pa.array(codes))
+            self._keys = self._words.take(pa.array(self._codes))
+        self._joined = joined
+        if long_words or long_values:
+            self._note_cuts(long_words, long_values, truncated, bytes_max)
         self._word_digests = otlp_digest.of_texts(self._words)
         self._digests: Numbers | None = None
 
@@ -188,13 +223,14 @@ class Content:
         self._codes, self._types = self._codes[mask], self._types[mask]
         self._text, self._keys = self._text.filter(pa.array(mask)), keys.filter(pa.array(mask))
 
-    def _cut(
-        self, words: pa.StringArray, truncated: Mapping[str, tuple[str, str]], bytes_max: int
+    def _note_cuts(
+        self,
+        long_words: Mapping[int, int],
+        long_values: Mapping[int, int],
+        truncated: Mapping[str, tuple[str, str]],
+        bytes_max: int,
     ) -> None:
-        self._words, long_words = cut(words, bytes_max)
-        self._text, long_values = cut(self._text, bytes_max)
-        if not long_words and not long_values:
-            return
+        """Count what was cut and keep the original lengths as attributes."""
         # (place in the table, list it belongs to, key, original bytes) of the attributes to add.
         added: list[tuple[int, int, str, int]] = []
         for row, size in long_values.items():
@@ -202,9 +238,8 @@ class Content:
             added.append((row + 1, owner, TRUNCATED + self._keys[row].as_py(), size))
         self.cut += len(long_values)
         long_codes = np.fromiter(long_words, np.int64)
-        if np.isin(self._codes, long_codes).any():
-            self._keys = self._words.take(pa.array(self._codes))
-        for name, codes in self._columns.items():
+        for name, place_of in self._columns.items():
+            codes = self._column_codes[place_of]
             rows = np.flatnonzero(np.isin(codes, long_codes)).tolist()
             self.cut += len(rows)
             if name in truncated:
@@ -232,10 +267,10 @@ class Content:
         self.offsets = self.offsets + np.concatenate([[0], np.cumsum(per_list)])
 
     def text(self, name: str) -> pa.StringArray:
-        return self._words.take(pa.array(self._columns[name]))
+        return self._joined[self._columns[name]]
 
     def text_digests(self, name: str) -> Numbers:
-        return self._word_digests[self._columns[name]]
+        return self._word_digests[self._column_codes[self._columns[name]]]
 
     def _site(self, site: str) -> tuple[Index, int, int]:
         """Offsets of a site's lists from 0, and where its entries start and end in the table."""
@@ -261,23 +296,18 @@ class Content:
         """Per list of a site the value of `key`, "" where it is missing."""
         offsets, first, last = self._site(site)
         code = self._words.index(key).as_py()
-        where = first + np.flatnonzero(self._codes[first:last] == code) if code >= 0 else ()
-        if not len(where):
-            return pa.array([""] * (len(offsets) - 1), pa.string())
-        owners = np.searchsorted(offsets, np.asarray(where) - first, side="right") - 1
-        rows = np.zeros(len(offsets) - 1, np.int64)
-        rows[owners] = np.arange(1, len(where) + 1)
-        found = pa.concat_arrays([pa.array([""], pa.string()), self._text.take(pa.array(where))])
-        return found.take(pa.array(rows))
+        where = np.flatnonzero(self._codes[first:last] == code)
+        places = np.zeros(len(offsets) - 1, np.int64)
+        missing = np.ones(len(places), np.bool_)
+        owners = np.searchsorted(offsets, where, side="right") - 1
+        places[owners], missing[owners] = first + where, False
+        return self._text.take(pa.array(places, mask=missing)).fill_null("")
 
     def digests(self, site: str) -> Numbers:
         """One number per attribute list of a site: keys, types and values."""
         if self._digests is None:
-            entries = otlp_digest.combine(
-                self._word_digests[self._codes],
-                self._types.astype(np.uint64),
-                lengths(self._text).astype(np.uint64),
-            )
+            sizes = lengths(self._text).astype(np.uint64) * np.uint64(256) + self._types
+            entries = otlp_digest.mix(self._word_digests[self._codes] + otlp_digest.mix(sizes))
             keyed = otlp_digest.sums(entries, self.offsets)
             self._digests = otlp_digest.combine(
                 keyed, otlp_digest.of_groups(self._text, self.offsets)
@@ -288,6 +318,8 @@ class Content:
 
 def constant_maps(pairs: Mapping[str, str], rows: int) -> pa.MapArray:
     """The same map on every row."""
+    if not pairs:
+        return pa.MapArray.from_arrays(pa.array(np.zeros(rows + 1, np.int32)), NO_TEXT, NO_TEXT)
     size = len(pairs)
     again = pa.array(np.tile(np.arange(size), rows), pa.int64())
     keys = pa.array(pairs.keys(), pa.string()).take(again)

@@ -2,7 +2,8 @@
 
 JSON goes through the official classes into protobuf, so that there is one decoder; it is the slow
 encoding anyway.  Tolerated beyond the specification, because exporters send it: snake_case names,
-64-bit integers as numbers, enums by name, null for absent, unknown fields.  Ids are hex, bytes base64.
+64-bit integers as numbers, enums by name, null for absent, unknown fields.  Ids are hex and bytes
+base64.
 
 Source: opentelemetry.io/docs/specs/otlp, section JSON Protobuf Encoding.
 """
@@ -21,7 +22,7 @@ import orjson
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, SeverityNumber
+from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from collector.errors import PermanentError
@@ -101,11 +102,13 @@ def to_protobuf(body: bytes, signal: Signal, depth_max: int) -> tuple[bytes, Cou
                 scoped = scoped_groups.add()
                 bad_scope = bad_resource or attempt(read_scope, scoped, scoped_source, depth_max)
                 target = scoped.spans if signal is Signal.TRACES else scoped.log_records
-                for item in get(scoped_source, item_field) or ():
-                    reason = bad_scope or attempt(read, target.add(), item, depth_max)
-                    if reason:
-                        refused[reason] += 1
+                for item in elements(scoped_source, item_field):
+                    reason = attempt(read, target.add(), item, depth_max)
+                    if bad_scope or reason:
+                        refused[bad_scope or reason] += 1
                         del target[-1]
+                if bad_scope:
+                    del scoped_groups[-1]
             if bad_resource:
                 del groups[-1]
     except BadItem as error:
@@ -183,11 +186,11 @@ def get(source: Json, name: str) -> Any:
 NAMES: Final = (
     "arrayValue", "attributes", "body", "boolValue", "bytesValue", "code", "dataPoints",
     "doubleValue", "endTimeUnixNano", "eventName", "events", "exponentialHistogram", "flags",
-    "gauge", "histogram", "intValue", "key", "kind", "kvlistValue", "links", "logRecords", "message",
-    "metrics", "name", "observedTimeUnixNano", "parentSpanId", "resource", "resourceLogs",
+    "gauge", "histogram", "intValue", "key", "kind", "kvlistValue", "links", "logRecords",
+    "message", "metrics", "name", "observedTimeUnixNano", "parentSpanId", "resource", "resourceLogs",
     "resourceMetrics", "resourceSpans", "schemaUrl", "scope", "scopeLogs", "scopeMetrics",
-    "scopeSpans", "severityNumber", "severityText", "spanId", "spans", "startTimeUnixNano", "status",
-    "stringValue", "sum", "summary", "timeUnixNano", "traceId", "traceState", "value", "values",
+    "scopeSpans", "severityNumber", "severityText", "spanId", "spans", "startTimeUnixNano",
+    "status", "stringValue", "sum", "summary", "timeUnixNano", "traceId", "traceState", "value", "values",
     "version",
 )  # fmt: skip
 SNAKE: Final = {
@@ -195,12 +198,20 @@ SNAKE: Final = {
 }
 
 
-def objects(source: Json, name: str) -> list[Json]:
-    """A repeated field of messages.  Raises BadItem where it is something else."""
+def elements(source: Json, name: str) -> list[Any]:
+    """A repeated field.  Raises BadItem where it is no array."""
     value = get(source, name)
     if value is None:
         return []
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+    if not isinstance(value, list):
+        raise BadItem("malformed")
+    return value
+
+
+def objects(source: Json, name: str) -> list[Json]:
+    """A repeated field of messages.  Raises BadItem where it is something else."""
+    value = elements(source, name)
+    if not all(isinstance(item, dict) for item in value):
         raise BadItem("malformed")
     return value
 

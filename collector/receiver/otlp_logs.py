@@ -1,4 +1,7 @@
-"""Log records: which are impossible, and their columns.  Source: opentelemetry-proto v1, logs.proto."""
+"""Log records: which are impossible, and their columns.
+
+Source: opentelemetry-proto v1, logs.proto.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,15 @@ import pyarrow.compute as pc
 
 from collector.model import TIME
 from collector.receiver import otlp_digest
-from collector.receiver.otlp_flatten import Content, Items, hex_ids, lengths
+from collector.receiver.otlp_flatten import (
+    Content,
+    Items,
+    Ragged,
+    hex_ids,
+    lengths,
+    no_nulls,
+    ragged,
+)
 from collector.receiver.otlp_spans import Mask, equal
 
 EVENT_NAME: Final = "event.name"
@@ -19,8 +30,9 @@ EVENT_NAME: Final = "event.name"
 TRUNCATED: Final = {"body": ("logs", "body"), "event": ("logs", "event_name")}
 
 
-def faults(items: pa.StructArray, earliest_ns: int, latest_ns: int) -> dict[str, Mask]:
+def faults(found: Items, earliest_ns: int, latest_ns: int) -> dict[str, Mask]:
     """Reason -> records (true) that cannot be stored.  No ids and no time are both fine."""
+    items = found.items
     trace_bytes, span_bytes = (lengths(items.field(name)) for name in ("trace_id", "span_id"))
     bad_ids = ((trace_bytes != 0) & (trace_bytes != 16)) | ((span_bytes != 0) & (span_bytes != 8))
     times = _stated_times(items).view(np.int64)
@@ -34,11 +46,11 @@ def _stated_times(items: pa.StructArray) -> otlp_digest.Numbers:
     return np.where(times == 0, items.field("observed_time_unix_nano").to_numpy(), times)
 
 
-def attribute_lists(items: Items) -> dict[str, pa.ListArray]:
+def attribute_lists(items: Items) -> dict[str, Ragged]:
     return {
-        "logs": items.items.field("attributes"),
-        "resources": items.resources.field("resource").field("attributes"),
-        "scopes": items.scopes.field("scope").field("attributes"),
+        "logs": items.part("attributes"),
+        "resources": ragged(items.resources.field("resource").field("attributes")),
+        "scopes": ragged(items.scopes.field("scope").field("attributes")),
     }
 
 
@@ -48,8 +60,8 @@ def texts(items: Items) -> dict[str, pa.StringArray]:
     return {
         "severity": items.items.field("severity_text"),
         "event": items.items.field("event_name"),
-        "scope": scope.field("name").fill_null(""),
-        "version": scope.field("version").fill_null(""),
+        "scope": no_nulls(scope.field("name")),
+        "version": no_nulls(scope.field("version")),
         "scope_url": items.scopes.field("schema_url"),
         "resource_url": items.resources.field("schema_url"),
     }
@@ -66,6 +78,7 @@ def columns(items: Items, content: Content, received_at_ns: int) -> dict[str, pa
     resource_of, scope_of = pa.array(items.resource_of), pa.array(items.scope_of)
     times = _stated_times(logs)
     trace, span = _id(logs.field("trace_id"), 16), _id(logs.field("span_id"), 8)
+    trace_text, span_text = hex_ids(trace, span)
     flags = logs.field("flags").to_numpy().astype(np.uint8)
     severity = logs.field("severity_number").to_numpy().clip(0, 255).astype(np.uint8)
     event = content.text("event")
@@ -88,8 +101,8 @@ def columns(items: Items, content: Content, received_at_ns: int) -> dict[str, pa
         "Timestamp": pa.array(np.where(times == 0, received_at_ns, times.view(np.int64))).view(
             TIME
         ),
-        "TraceId": hex_ids(trace),
-        "SpanId": hex_ids(span),
+        "TraceId": trace_text,
+        "SpanId": span_text,
         "TraceFlags": pa.array(flags),
         "SeverityText": content.text("severity"),
         "SeverityNumber": pa.array(severity),

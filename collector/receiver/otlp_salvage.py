@@ -202,7 +202,7 @@ def wrong_signal(expected: Signal, found: Signal) -> PermanentError:
     wanted, here, this_service = SERVICES[expected]
     return PermanentError(
         f"the request holds {what} but was sent to {here} ({this_service}), which takes {wanted}."
-        f" Fix: send it to {path}, over gRPC to opentelemetry.proto.collector.{found}.v1.{service}.",
+        f" Fix: send it to {path}, by gRPC to opentelemetry.proto.collector.{found}.v1.{service}.",
         "wrong_signal",
     )
 
@@ -218,7 +218,7 @@ def fault(message: type[Message], data: bytes, depth_max: int) -> str | None:
     try:
         message.FromString(data)
     except DecodeError:
-        # Deepest legal value: three messages a level (map, entry, value) below an event's attribute.
+        # Deepest legal value: three messages a level (map, entry, value) below an event.
         return _fault(message.DESCRIPTOR, data, 0, len(data), 3 * depth_max + 4) or "malformed"
     return None
 

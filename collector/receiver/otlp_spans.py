@@ -1,4 +1,7 @@
-"""Spans: which are impossible, and their columns.  Source: opentelemetry-proto v1, trace.proto."""
+"""Spans: which are impossible, and their columns.
+
+Source: opentelemetry-proto v1, trace.proto.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,15 @@ from numpy.typing import NDArray
 
 from collector.model import COUNT_MAX, END_SHIFT, HASH_BITS, TIME
 from collector.receiver import otlp_digest
-from collector.receiver.otlp_flatten import Content, Items, hex_ids, lengths, ragged
+from collector.receiver.otlp_flatten import (
+    Content,
+    Items,
+    Ragged,
+    hex_ids,
+    lengths,
+    no_nulls,
+    ragged,
+)
 
 Mask = NDArray[np.bool_]
 
@@ -26,8 +37,9 @@ TRUNCATED: Final = {
 }
 
 
-def faults(items: pa.StructArray, earliest_ns: int, latest_ns: int) -> dict[str, Mask]:
+def faults(found: Items, earliest_ns: int, latest_ns: int) -> dict[str, Mask]:
     """Reason -> spans (true) that cannot be stored; times are Unix nanoseconds."""
+    items = found.items
     trace, span, parent = (items.field(name) for name in ("trace_id", "span_id", "parent_span_id"))
     parent_bytes = lengths(parent)
     bad_ids = (
@@ -41,7 +53,7 @@ def faults(items: pa.StructArray, earliest_ns: int, latest_ns: int) -> dict[str,
     start = items.field("start_time_unix_nano").to_numpy().view(np.int64)
     end = items.field("end_time_unix_nano").to_numpy().view(np.int64)
     bad_times = (start < earliest_ns) | (start > latest_ns) | (end < start) | (end > latest_ns)
-    offsets, events = ragged(items.field("events"))
+    offsets, events = found.part("events")
     if len(events):
         late = events.field("time_unix_nano").to_numpy().view(np.int64)
         late_before = np.concatenate([[0], np.cumsum((late < 0) | (late > latest_ns))])
@@ -54,32 +66,27 @@ def equal(column: pa.Array, value: bytes) -> Mask:
     return mask
 
 
-def attribute_lists(items: Items) -> dict[str, pa.ListArray]:
+def attribute_lists(items: Items) -> dict[str, Ragged]:
     """Sites of stored attributes; a scope's have no column in `otel_traces`."""
-    _, events = ragged(items.items.field("events"))
-    _, links = ragged(items.items.field("links"))
     return {
-        "spans": items.items.field("attributes"),
-        "events": events.field("attributes"),
-        "links": links.field("attributes"),
-        "resources": items.resources.field("resource").field("attributes"),
+        "spans": items.part("attributes"),
+        "events": ragged(items.part("events").values.field("attributes")),
+        "links": ragged(items.part("links").values.field("attributes")),
+        "resources": ragged(items.resources.field("resource").field("attributes")),
     }
 
 
 def texts(items: Items) -> dict[str, pa.StringArray]:
     """Everything else that is text."""
-    spans = items.items
-    _, events = ragged(spans.field("events"))
-    _, links = ragged(spans.field("links"))
-    scope = items.scopes.field("scope")
+    spans, scope = items.items, items.scopes.field("scope")
     return {
         "name": spans.field("name"),
         "state": spans.field("trace_state"),
-        "status": spans.field("status").field("message").fill_null(""),
-        "event": events.field("name"),
-        "link": links.field("trace_state"),
-        "scope": scope.field("name").fill_null(""),
-        "version": scope.field("version").fill_null(""),
+        "status": no_nulls(spans.field("status").field("message")),
+        "event": items.part("events").values.field("name"),
+        "link": items.part("links").values.field("trace_state"),
+        "scope": no_nulls(scope.field("name")),
+        "version": no_nulls(scope.field("version")),
     }
 
 
@@ -93,13 +100,20 @@ def columns(items: Items, content: Content, _received_at_ns: int) -> dict[str, p
     start = spans.field("start_time_unix_nano").to_numpy()
     end = spans.field("end_time_unix_nano").to_numpy()
     kind = named(spans.field("kind"), len(KINDS))
-    status = named(spans.field("status").field("code").fill_null(0), len(STATUSES))
+    status = named(spans.field("status").field("code"), len(STATUSES))
     parent = without_zeros(spans.field("parent_span_id"))
-    event_offsets, events = ragged(spans.field("events"))
-    link_offsets, links = ragged(spans.field("links"))
+    event_offsets, events = items.part("events")
+    link_offsets, links = items.part("links")
     resource_of, scope_of = pa.array(items.resource_of), pa.array(items.scope_of)
     service = content.values_of("resources", "service.name")
     flags = spans.field("flags")
+    trace, span, parent_text, link_trace, link_span = hex_ids(
+        spans.field("trace_id"),
+        spans.field("span_id"),
+        parent,
+        links.field("trace_id"),
+        links.field("span_id"),
+    )
 
     event_digests = otlp_digest.combine(
         events.field("time_unix_nano").to_numpy(),
@@ -141,9 +155,9 @@ def columns(items: Items, content: Content, _received_at_ns: int) -> dict[str, p
 
     return {
         "Timestamp": pa.array(start.view(np.int64)).view(TIME),
-        "TraceId": hex_ids(spans.field("trace_id")),
-        "SpanId": hex_ids(spans.field("span_id")),
-        "ParentSpanId": hex_ids(parent),
+        "TraceId": trace,
+        "SpanId": span,
+        "ParentSpanId": parent_text,
         "TraceState": content.text("state"),
         "SpanName": content.text("name"),
         "SpanKind": KINDS.take(pa.array(kind)),
@@ -158,8 +172,8 @@ def columns(items: Items, content: Content, _received_at_ns: int) -> dict[str, p
         "Events.Timestamp": per_event(events.field("time_unix_nano").view(pa.int64()).view(TIME)),
         "Events.Name": per_event(content.text("event")),
         "Events.Attributes": per_event(content.maps("events")),
-        "Links.TraceId": per_link(hex_ids(links.field("trace_id"))),
-        "Links.SpanId": per_link(hex_ids(links.field("span_id"))),
+        "Links.TraceId": per_link(link_trace),
+        "Links.SpanId": per_link(link_span),
         "Links.TraceState": per_link(content.text("link")),
         "Links.Attributes": per_link(content.maps("links")),
         "Flags": flags,
@@ -170,7 +184,7 @@ def columns(items: Items, content: Content, _received_at_ns: int) -> dict[str, p
 
 def named(numbers: pa.Array, count: int) -> NDArray[np.int32]:
     """Enum numbers with the unknown ones as 0."""
-    values: NDArray[np.int32] = numbers.to_numpy()
+    values: NDArray[np.int32] = (numbers.fill_null(0) if numbers.null_count else numbers).to_numpy()
     return np.where((values >= 0) & (values < count), values, 0)
 
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import json
 import math
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValueList
@@ -40,45 +41,46 @@ class Texts:
     bad: dict[int, str]
     """Row -> reason, of nested values that cannot be read."""
     ambiguous: bool
-    """Some value has several branches: the last one on the wire counts, which columns do not show."""
+    """Some value has several branches.  The last on the wire counts; columns do not show it."""
 
 
-def to_text(values: pa.StructArray, depth_max: int) -> Texts:
-    """`values` are AnyValue structs of `otlp_schema`, not a slice."""
-    rows = len(values)
+def to_text(columns: Sequence[pa.StructArray], depth_max: int) -> Texts:
+    """`columns` are AnyValue structs of `otlp_schema`, treated as one column put together."""
+    columns = [column for column in columns if len(column)]
+    starts = [0, *accumulate(map(len, columns))]
+    rows = starts[-1]
     types = np.zeros(rows, np.uint8)
-    columns = {}
+    found: dict[ValueType, tuple[pa.Array, NDArray[np.int64]]] = {}
     present = 0
     for code, branch in enumerate(BRANCHES, 1):
-        column = values.field(code - 1)
-        if column.null_count == rows:
-            continue
-        present += rows - column.null_count
-        types[column.is_valid().to_numpy(zero_copy_only=False)] = code
-        columns[branch] = column
-    strings = columns.pop(ValueType.STRING, None)
-    rest = types != STRING
-    ambiguous = present > np.count_nonzero(types)
-    if ambiguous or not rest.any():
-        text = pa.nulls(rows, pa.string()) if strings is None else strings
-        return Texts(text, types, {}, ambiguous)
+        parts, places = [], []
+        for start, column in zip(starts, columns, strict=False):
+            part = column.field(code - 1)
+            if part.null_count < len(part):
+                valid = part.is_valid().to_numpy(zero_copy_only=False)
+                places.append(np.flatnonzero(valid) + start)
+                if code != STRING:
+                    parts.append(part.drop_null())
+        if places:
+            where = np.concatenate(places)
+            types[where] = code
+            present += len(where)
+        if parts:
+            found[branch] = pa.concat_arrays(parts), where
 
-    empties = rows - present
-    pieces = [pa.array([""] * empties, pa.string())]
     bad: dict[int, str] = {}
-    for branch, column in columns.items():
-        piece, failures = TEXT_OF[branch](column.drop_null(), depth_max)
+    if present > np.count_nonzero(types):
+        return Texts(pa.nulls(rows, pa.string()), types, bad, True)
+    pieces = [*(column.field(0) for column in columns), pa.array([""], pa.string())]
+    order = np.where(types == STRING, np.arange(rows), rows)  # The empty text; the rest follows it.
+    end = rows + 1
+    for branch, (column, where) in found.items():
+        piece, failures = TEXT_OF[branch](column, depth_max)
+        order[where] = np.arange(end, end + len(where))
+        bad.update((int(where[index]), reason) for index, reason in failures.items())
         pieces.append(piece)
-        if failures:
-            where = np.flatnonzero(types == CODES[branch])
-            bad.update((int(where[index]), reason) for index, reason in failures.items())
-    by_type = np.argsort(types[rest], kind="stable")
-    order = np.empty(len(by_type), np.int64)
-    order[by_type] = np.arange(len(by_type))
-    texts = pa.concat_arrays(pieces).take(pa.array(order))
-    if strings is None:
-        return Texts(texts, types, bad, False)
-    return Texts(pc.replace_with_mask(strings, pa.array(rest), texts), types, bad, False)
+        end += len(where)
+    return Texts(pa.concat_arrays(pieces).take(pa.array(order)), types, bad, False)
 
 
 Converted = tuple[pa.StringArray, dict[int, str]]
