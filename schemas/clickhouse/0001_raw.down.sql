@@ -1,0 +1,4 @@
+-- drop: agent_content
+-- drop: otel_logs
+-- drop: otel_traces_trace_id_ts
+-- drop: otel_traces

@@ -1,0 +1,6 @@
+-- drop: store_canary
+-- drop: trace_tombstones
+-- drop: dead_letters
+-- drop: agent_events
+-- drop: agent_steps
+-- drop: agent_runs
