@@ -32,11 +32,9 @@ GAUGES: Final[Mapping[str, str]] = {
     "agentrun_journal_bytes": "Bytes of journal segments on disk.",
     "agentrun_journal_segments": "Journal segments on disk.",
     "agentrun_journal_bytes_max": "Size at which the journal refuses what comes in.",
-    "agentrun_queue_bytes": "Bytes of batches between journal and store.",
     "agentrun_open_runs": "Runs that have not ended.",
     "agentrun_open_steps": "Steps held in memory for open and recently closed runs.",
     "agentrun_open_groups": "Trace groups held in memory.",
-    "agentrun_control_streams": "Applications connected for control.",
 }
 """Metric -> help.  A collector gives a function for those it has."""
 
