@@ -234,24 +234,24 @@ def member_values(text: str, at: int, quote: str) -> Iterator[Span]:
 
     `quote` is what stands around the member's name.
     """
-    opening = _OPENING.match(text, at)
-    if opening is not None:
-        # A quote of an outer level ends the string that the name is in: it has no value there.
-        if _level(len(opening[0]) - 1) >= _level(len(quote) - 1):
-            yield Span(opening.end(), closing_quote(text, opening.end(), opening[0]))
-    elif (number := _NUMBER.match(text, at)) is not None:
+    depth = _level(len(quote) - 1)
+    number = _NUMBER.match(text, at)
+    if number is not None:
         yield Span(*number.span(), quote)
-    elif text.startswith("[", at):
+        return
+    in_array = text.startswith("[", at)
+    if in_array:
         space = _SPACE.match(text, at + 1)
         assert space is not None  # the pattern matches the empty string
         at = space.end()
-        while (opening := _OPENING.match(text, at)) is not None:
-            end = closing_quote(text, opening.end(), opening[0])
-            yield Span(opening.end(), end)
-            comma = _COMMA.match(text, end + len(opening[0]))
-            if comma is None:
-                return
-            at = comma.end()
+    # A quote of an outer level ends the string that the name is in: no value begins there.
+    while (opening := _OPENING.match(text, at)) and _level(len(opening[0]) - 1) >= depth:
+        end = closing_quote(text, opening.end(), opening[0])
+        yield Span(opening.end(), end)
+        comma = _COMMA.match(text, end + len(opening[0])) if in_array else None
+        if comma is None:
+            return
+        at = comma.end()
 
 
 def members(text: str, secret: Callable[[str, str], bool]) -> Iterator[Span]:

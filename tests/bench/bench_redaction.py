@@ -3,7 +3,7 @@
 Run: `python -m tests.bench.bench_redaction [--spans N] [--secrets K]`.
 
 Spans like those of an agent run: about 1.4 KB and 12 attributes each, 512 in a batch.
-`--secrets K` seeds one secret into K of 1000 spans.  Prints one JSON object: CPU microseconds per span.
+`--secrets K` seeds one secret into K of 1000 spans.  Prints CPU microseconds per span as JSON.
 """
 
 from __future__ import annotations
