@@ -18,7 +18,7 @@ from otel_agentrun import arguments
 from otel_agentrun.step import ToolRequest, as_text
 
 Message = dict[str, Any]
-# Below `dict` is asked for, not `Mapping`: values come from JSON, and that test is ten times faster.
+# Below `dict` is asked for, not `Mapping`: values come from JSON; that test is ten times faster.
 
 ROLES: Final[Mapping[str, str]] = {
     "human": "user",
