@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import Annotated, Any, Final
 
 import orjson
 from fastapi import Depends, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
 
 from collector.api import documents
-from collector.api.errors import answer, error_document
+from collector.api.errors import answer_errors
 from collector.api.health import Health, Status
 from collector.api.metrics import CONTENT_TYPE, Metrics
 from collector.api.security import Gate, require_any, tenant
 from collector.api.service import (
-    FILTERS,
     Document,
     Feedback,
     NotFoundError,
     Operations,
-    RequestError,
     Selector,
     parse_query,
     parse_selector,
 )
 from collector.api.updates import Updates
-from collector.errors import OverloadedError, PermanentError, RetryableError, StoreError
+from collector.errors import OverloadedError
 from collector.receiver.auth import Keyring, Principal, Role
-
-log = logging.getLogger(__name__)
 
 PING_SECS: Final = 15.0
 """A comment line after this much silence keeps proxies from closing `/v1/events`."""
@@ -69,28 +61,6 @@ Judge = Annotated[Principal, Depends(_needs(Role.INGEST, Role.CONTROL))]
 Admin = Annotated[Principal, Depends(_needs(Role.ADMIN))]
 
 
-def _parameter(name: str, text: str, **schema: object) -> Document:
-    about = {"type": "string", **schema}
-    return {"name": name, "in": "query", "required": False, "description": text, "schema": about}
-
-
-PERIOD: Final = [
-    _parameter("since", "started at or after: RFC 3339, or an age such as 15m, 2h, 7d"),
-    _parameter("until", "started before: RFC 3339, or an age"),
-]
-LIST_PARAMETERS: Final = [
-    *(_parameter(name, text) for name, text in FILTERS.items()),
-    *PERIOD,
-    _parameter("tag", "KEY=VALUE; may be repeated"),
-    _parameter("limit", "most runs to return", type="integer", default=50, maximum=100_000),
-]
-ERASE_PARAMETERS: Final = [
-    _parameter("user", "user id"),
-    _parameter("session", "session id"),
-    *PERIOD,
-]
-
-
 def create_app(
     operations: Operations,
     *,
@@ -120,7 +90,7 @@ def create_app(
         allowed_hosts=allowed_hosts,
         allowed_origins=allowed_origins,
     )
-    _answer_errors(app)
+    answer_errors(app)
     _add_runs(app, operations, now_ns)
     _add_feedback(app, operations)
     _add_events(app, updates)
@@ -132,7 +102,7 @@ def _add_runs(app: FastAPI, operations: Operations, now_ns: Callable[[], int]) -
     @app.get(
         "/v1/runs",
         responses={200: {"model": list[documents.Run]}, **ERRORS},  # type: ignore[valid-type]  # made by create_model
-        openapi_extra={"parameters": LIST_PARAMETERS},
+        openapi_extra={"parameters": documents.LIST_PARAMETERS},
         tags=["runs"],
     )
     def list_runs(request: Request, caller: Reader) -> Response:
@@ -164,7 +134,7 @@ def _add_runs(app: FastAPI, operations: Operations, now_ns: Callable[[], int]) -
     @app.delete(
         "/v1/runs",
         responses={200: {"model": documents.Erased}, **ERRORS},
-        openapi_extra={"parameters": ERASE_PARAMETERS},
+        openapi_extra={"parameters": documents.ERASE_PARAMETERS},
         tags=["runs"],
     )
     def delete_runs(request: Request, caller: Admin) -> Response:
@@ -296,36 +266,3 @@ def _add_operations(app: FastAPI, operations: Operations, health: Health, metric
     def doctor(caller: Admin) -> Response:
         """What a running collector can say about itself, for `agentrun doctor`."""
         return json(operations.doctor())
-
-
-def _answer_errors(app: FastAPI) -> None:
-    async def ours(request: Request, error: Exception) -> Response:
-        return answer(error)
-
-    for kind in (PermanentError, RetryableError, StoreError):
-        app.add_exception_handler(kind, ours)
-
-    async def invalid(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        problems = [
-            f"{'.'.join(str(part) for part in each['loc'] if part != 'body') or 'body'}: "
-            f"{each['msg']}"
-            for each in error.errors()
-        ]
-        return answer(RequestError("; ".join(problems), "/openapi.json describes the request."))
-
-    async def http(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
-        message = f"{request.method} {request.url.path}: {error.detail}"
-        content = error_document(code, message, "/openapi.json lists what there is.")
-        return JSONResponse(content, error.status_code, headers=error.headers)
-
-    async def bug(request: Request, error: Exception) -> Response:
-        log.error("request_failed", exc_info=error, extra={"path": request.url.path})
-        hint = "This is a bug of the collector; its log has the details."
-        return JSONResponse(error_document("internal", "the request failed", hint), 500)
-
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, bug)

@@ -7,9 +7,11 @@ nine decimals, durations milliseconds, money US dollars; absent is null.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from collector.api.service import FILTERS, LIMIT_DEFAULT, LIMIT_MAX, Document
 
 RunStatus = Literal["initiated", "running", "paused", "completed", "failed", "killed", "timed_out"]
 StepStatus = Literal["success", "error", "timeout", "cancelled", "skipped"]
@@ -277,3 +279,27 @@ class ErrorDetail(BaseModel):
 
 class Error(BaseModel):
     error: ErrorDetail
+
+
+def _parameter(name: str, text: str, **schema: object) -> Document:
+    about = {"type": "string", **schema}
+    return {"name": name, "in": "query", "required": False, "description": text, "schema": about}
+
+
+PERIOD: Final = [
+    _parameter("since", "started at or after: RFC 3339, or an age such as 15m, 2h, 7d"),
+    _parameter("until", "started before: RFC 3339, or an age"),
+]
+LIST_PARAMETERS: Final = [
+    *(_parameter(name, text) for name, text in FILTERS.items()),
+    *PERIOD,
+    _parameter("tag", "KEY=VALUE; may be repeated"),
+    _parameter(
+        "limit", "most runs to return", type="integer", default=LIMIT_DEFAULT, maximum=LIMIT_MAX
+    ),
+]
+ERASE_PARAMETERS: Final = [
+    _parameter("user", "user id"),
+    _parameter("session", "session id"),
+    *PERIOD,
+]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from collector.api.service import Document
+from collector.api.service import Document, RequestError
 from collector.errors import (
     ForbiddenError,
     OverloadedError,
@@ -16,6 +20,8 @@ from collector.errors import (
     TooLargeError,
     UnauthenticatedError,
 )
+
+log = logging.getLogger(__name__)
 
 STATUS: Final = {
     "not_found": 404,
@@ -65,3 +71,38 @@ def answer(error: Exception) -> Response:
     return JSONResponse(
         error_document(code or "internal", str(error), hint), status_code=status, headers=headers
     )
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Every error of an application in the one shape; a bug is logged and the process goes on."""
+
+    async def ours(request: Request, error: Exception) -> Response:
+        return answer(error)
+
+    for kind in (PermanentError, RetryableError, StoreError):
+        app.add_exception_handler(kind, ours)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        problems = [
+            f"{'.'.join(str(part) for part in each['loc'] if part != 'body') or 'body'}: "
+            f"{each['msg']}"
+            for each in error.errors()
+        ]
+        return answer(RequestError("; ".join(problems), "/openapi.json describes the request."))
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
+        message = f"{request.method} {request.url.path}: {error.detail}"
+        content = error_document(code, message, "/openapi.json lists what there is.")
+        return JSONResponse(content, error.status_code, headers=error.headers)
+
+    async def bug(request: Request, error: Exception) -> Response:
+        log.error("request_failed", exc_info=error, extra={"path": request.url.path})
+        hint = "This is a bug of the collector; its log has the details."
+        return JSONResponse(error_document("internal", "the request failed", hint), 500)
+
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, bug)

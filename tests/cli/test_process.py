@@ -85,7 +85,7 @@ def test_no_collector_says_how_to_get_one() -> None:
     assert failed.stdout == ""
     assert "agentrun up" in failed.stderr
     assert "--store" in failed.stderr
-    assert agentrun("runs", "lits").returncode == 2
+    assert agentrun("runs", "no-such").returncode == 2
     assert agentrun("no-such-command").returncode == 2
 
 
