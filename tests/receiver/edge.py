@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -104,6 +105,16 @@ class Edge:
         self.portal.call(self.http.stop, grace_secs)
         for future in self.done:
             future.result(5)
+
+
+def eventually(condition: Callable[[], bool], secs: float = 5.0) -> bool:
+    """Whether `condition` holds within `secs`: the server learns later that a client went away."""
+    deadline = time.monotonic() + secs
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import time
 
 import grpc
 import pytest
@@ -28,7 +29,7 @@ from collector.receiver.http_server import HttpReceiver
 from collector.receiver.intake import ExportResult, Refusal
 from collector.receiver.settings import GrpcSettings, HttpSettings, Limits
 from collector.receiver.stats import RequestKey
-from tests.receiver.edge import TRACE_METHOD, Edge, serving
+from tests.receiver.edge import TRACE_METHOD, Edge, eventually, serving
 from tests.receiver.requests import (
     a_logs_request,
     a_metrics_request,
@@ -223,6 +224,7 @@ def test_requests_beyond_the_bytes_held_are_told_to_wait(portal: BlockingPortal)
             first = channel.unary_unary(TRACE_METHOD).future(a_trace_request(150_000), timeout=5)
             while not edge.intake.running:
                 assert not first.done()
+                time.sleep(0.005)
             with pytest.raises(grpc.RpcError) as caught:
                 call(edge, a_trace_request(), channel=channel)
             assert caught.value.code() is Code.RESOURCE_EXHAUSTED
@@ -260,6 +262,7 @@ def test_a_client_that_gives_up_leaves_nothing_held(edge: Edge) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         call(edge, a_trace_request(), timeout=0.3)
     assert caught.value.code() is Code.DEADLINE_EXCEEDED
+    assert eventually(lambda: edge.intake.running == 0)
 
     edge.intake.wait_secs = 0.0
     assert call(edge, a_trace_request()) == b""
