@@ -68,6 +68,8 @@ class _Assembler:
         """id of an invocation's bucket -> the invocations directly inside it."""
         self._runs: list[Assembly] = []
         self._unplaced: dict[int, tuple[Trace, Bucket]] = {}
+        self._taken: set[str] = set()
+        """Ids that are some run's: a client may state one twice."""
         self._todo: list[tuple[Assembly, Bucket]] = []
         """Invocations whose inside is still to be looked at: a list, as nesting may be deep."""
         for trace in traces:
@@ -91,6 +93,7 @@ class _Assembler:
 
     def runs(self) -> list[Assembly]:
         bare = self._enclosures.pop("", None)
+        self._taken = {*self._enclosures, self._group_id}
         for run_id in sorted(self._enclosures):
             self._explicit(run_id, self._enclosures[run_id])
             self._look_inside()
@@ -100,7 +103,7 @@ class _Assembler:
         # Invocations that are each other's parents: hostile, but they too belong to some run.
         while self._unplaced:
             _, bucket = min(self._unplaced.values(), key=_by_start)
-            self._open(own_id(bucket), bucket, None)
+            self._open(self._own_id(bucket), bucket, None)
             self._look_inside()
         self._runs.sort(key=_run_order)
         return [run for root in self._runs for run in descend(root)]
@@ -151,7 +154,7 @@ class _Assembler:
             others = []
         run.buckets += loose
         for _, bucket in others:
-            self._open(own_id(bucket), bucket, None)
+            self._open(self._own_id(bucket), bucket, None)
 
     def _open(self, run_id: str, bucket: Bucket, parent: Assembly | None) -> Assembly:
         """A run whose root is the top of `bucket`, with everything inside it."""
@@ -160,6 +163,15 @@ class _Assembler:
         (self._runs if parent is None else parent.children).append(run)
         self._todo.append((run, bucket))
         return run
+
+    def _own_id(self, bucket: Bucket) -> str:
+        """`<trace id>-<span id>`; our SDK stamps the id of a run on its own root."""
+        top = bucket.top
+        assert top is not None
+        if top.role is Role.SDK and top.run_id and top.run_id not in self._taken:
+            self._taken.add(top.run_id)
+            return top.run_id
+        return f"{top.trace_id}-{top.span_id}"
 
     def _look_inside(self) -> None:
         while self._todo:
@@ -191,16 +203,7 @@ class _Assembler:
                 run.buckets.append(bucket)
                 self._todo.append((run, bucket))
             else:
-                self._open(own_id(bucket), bucket, run)
-
-
-def own_id(bucket: Bucket) -> str:
-    """`<trace id>-<span id>`; our SDK stamps the id of a run on its own root."""
-    top = bucket.top
-    assert top is not None
-    if top.role is Role.SDK and top.run_id:
-        return top.run_id
-    return f"{top.trace_id}-{top.span_id}"
+                self._open(self._own_id(bucket), bucket, run)
 
 
 def leaked(trace: Trace, top: Step) -> bool:

@@ -18,9 +18,12 @@ MS = 1_000_000
 
 
 def a_step(span: int, parent: int = 0, *, kind: Kind = Kind.OTHER, **fields: Any) -> Step:
-    """Span number `span` under span number `parent` (0: none); times in ms from BASE_NS."""
-    start = fields.pop("start", span * 10)
-    end = fields.pop("end", start + 5)
+    """Span number `span` under span number `parent` (0: none); times in ms from BASE_NS.
+
+    A higher number starts later and ends earlier, unless told otherwise.
+    """
+    start = fields.pop("start", span)
+    end = fields.pop("end", 10_000 - span)
     values: dict[str, Any] = {
         "trace_id": TRACE,
         "span_id": f"{span:016x}",
@@ -47,7 +50,9 @@ def model(span: int, parent: int = 0, tokens: int = 100, **fields: Any) -> Step:
     return a_step(span, parent, kind=Kind.MODEL, **fields)
 
 
-def tool(span: int, parent: int = 0, name: str = "search", digest: str = "d", **fields: Any) -> Step:
+def tool(
+    span: int, parent: int = 0, name: str = "search", digest: str = "d", **fields: Any
+) -> Step:
     return a_step(span, parent, kind=Kind.TOOL, tool_name=name, arguments_digest=digest, **fields)
 
 

@@ -1,4 +1,4 @@
-"""Promise 3: order, batching, duplication and restarts of the same spans and events change nothing."""
+"""Promise 3: order, batching, duplication and restarts of spans and events change nothing."""
 
 from __future__ import annotations
 
@@ -99,9 +99,7 @@ def test_a_restart_at_any_point_gives_the_same_runs(group: Group, rng: random.Ra
     second = Assembler(pricing=PRICING)
     for step in steps[at:]:
         second.add(step, 2)
-    second.restore(
-        Stored(steps=tuple(steps[:at]), events=tuple(events), runs=before.runs), 2
-    )
+    second.restore(Stored(steps=tuple(steps[:at]), events=tuple(events), runs=before.runs), 2)
     after = second.changes()
 
     runs = by_id(list(before.runs))
@@ -113,9 +111,7 @@ def test_a_restart_at_any_point_gives_the_same_runs(group: Group, rng: random.Ra
 
 @settings(max_examples=200, deadline=None)
 @given(trace_groups(), st.randoms(use_true_random=False))
-def test_the_richest_version_of_a_span_wins_in_any_order(
-    group: Group, rng: random.Random
-) -> None:
+def test_the_richest_version_of_a_span_wins_in_any_order(group: Group, rng: random.Random) -> None:
     """A span that is sent again with more in it replaces the poorer one, and never the reverse."""
     from dataclasses import replace
 
@@ -125,6 +121,4 @@ def test_the_richest_version_of_a_span_wins_in_any_order(
     rng.shuffle(arrived)
     winners = {step.span_id: step for step in [*steps, *richer]}
 
-    assert by_id(fold(arrived, events, PRICING)) == by_id(
-        fold(winners.values(), events, PRICING)
-    )
+    assert by_id(fold(arrived, events, PRICING)) == by_id(fold(winners.values(), events, PRICING))

@@ -1,0 +1,170 @@
+"""How a run ended and why (S1.12, S3.28, S3.30, S3.31, S5.34)."""
+
+from __future__ import annotations
+
+import pytest
+
+from collector.runs import events as names
+from collector.runs.assembler import SECOND, Assembler, AssemblerSettings
+from collector.runs.events import make_event
+from collector.runs.group import fold
+from collector.runs.status import STATUS_OF_STOP
+from otel_agentrun.step import Event, Role, Status
+from tests.runs.builders import BASE_NS, TRACE, agent, asks, model, tool
+
+
+def an_event(name: str, at: int = 0, **attributes: str) -> Event:
+    return make_event(
+        name,
+        BASE_NS + at,
+        run_id=TRACE,
+        trace_id=TRACE,
+        attributes={f"agentrun.{k.replace('__', '.')}": v for k, v in attributes.items()},
+    )
+
+
+CLOSED = an_event(names.RUN_CLOSED)
+
+
+def test_a_root_that_ended_well_is_completed_even_with_tools_pending() -> None:
+    """A run may stop when it has what it wants."""
+    [run] = fold([agent(1), model(2, 1, tool_requests=asks("search"))])
+
+    assert (run.status, run.stop_reason, run.outcome) == ("completed", "completed", "success")
+
+
+def test_a_recovered_error_does_not_fail_a_run() -> None:
+    """Rule 9: an error followed by a success of the same call is a retry."""
+    [run] = fold([agent(1), tool(2, 1, status=Status.ERROR), tool(3, 1)])
+
+    assert (run.status, run.own.tool_errors, run.own.retries) == ("completed", 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("step", "mode", "stop"),
+    [
+        (tool(2, 1, status=Status.ERROR), "tool_error", "tool_failure"),
+        (model(2, 1, status=Status.ERROR), "model_error", "model_error"),
+        (tool(2, 1, status=Status.TIMEOUT), "timeout", "tool_failure"),
+    ],
+)
+def test_a_failed_run_names_what_was_at_fault(step: object, mode: str, stop: str) -> None:
+    """S3.30: the type of the error and its place in the run."""
+    [run] = fold([agent(1, status=Status.ERROR), step])  # type: ignore[list-item]
+
+    assert (run.status, run.failure_mode, run.stop_reason) == ("failed", mode, stop)
+    assert run.error_span_id == f"{2:016x}"
+    assert run.outcome == "failure"
+
+
+def test_an_agent_that_fails_by_itself_is_at_fault() -> None:
+    """No call of it failed."""
+    [run] = fold([agent(1, status=Status.ERROR, error_type="ValueError"), tool(2, 1)])
+
+    assert (run.failure_mode, run.error_type) == ("agent_error", "ValueError")
+    assert run.error_span_id == f"{1:016x}"
+
+
+def test_a_wrapper_that_claims_success_does_not_hide_its_agents_failure() -> None:
+    """OpenAI Agents: the trace span says OK although the run raised."""
+    wrapper = agent(1, role=Role.WORKFLOW, name="")
+
+    assert fold([wrapper, agent(2, 1, status=Status.ERROR)])[0].status == "failed"
+
+
+def test_max_iterations_needs_explicit_evidence() -> None:
+    """A framework's own limit says so; eight calls of one tool do not (S5.42)."""
+    root = agent(1, status=Status.ERROR, error_message="Max turns exceeded: {'max_turns': 8}")
+
+    assert fold([root, *[tool(n, 1) for n in range(2, 10)]])[0].stop_reason == "max_iterations"
+
+
+def test_quiet_alone_is_not_a_failure() -> None:
+    """The last model call was answered: completed, and the document says what is missing."""
+    [run] = fold([model(2, 1), tool(3, 1, start=30), model(4, 1, start=40)], [CLOSED])
+
+    assert (run.status, run.data_quality) == ("completed", ("price_unknown", "root_missing"))
+
+
+def test_a_quiet_run_with_calls_pending_has_failed() -> None:
+    """It asked for a tool that never ran."""
+    [run] = fold([model(2, 1, tool_requests=asks("search"))], [CLOSED])
+
+    assert run.status == "failed"
+
+
+def test_closing_by_quiet_is_void_once_the_root_arrives() -> None:
+    """A late root knows better than a timer."""
+    steps = [agent(1), model(2, 1, tool_requests=asks("search"))]
+
+    assert fold(steps, [CLOSED])[0].status == "completed"
+
+
+def test_heartbeats_that_stop_mean_lost() -> None:
+    """`kill -9` of an application shows its run as lost, with its tail (S3.41)."""
+    assembler = Assembler(AssemblerSettings(quiet_ns=300 * SECOND, lost_ns=90 * SECOND))
+    assembler.add(model(2, 1), 0)
+    assembler.add_event(an_event(names.RUN_HEARTBEAT), 10 * SECOND)
+    assembler.changes()
+
+    assert assembler.quiet(60 * SECOND) == []
+    [event] = assembler.quiet(101 * SECOND)
+    assembler.add_event(event, 101 * SECOND)
+    [run] = assembler.changes().runs
+    assert (run.status, run.stop_reason) == ("failed", "lost")
+
+
+def test_a_quiet_run_without_heartbeats_waits_for_the_whole_quiet_period() -> None:
+    """A slow model is not a dead one."""
+    assembler = Assembler(AssemblerSettings(quiet_ns=300 * SECOND, lost_ns=90 * SECOND))
+    assembler.add(model(2, 1), 0)
+    assembler.changes()
+
+    assert assembler.quiet(200 * SECOND) == []
+    assert len(assembler.quiet(300 * SECOND)) == 1
+    assert assembler.quiet(301 * SECOND) == []
+
+
+@pytest.mark.parametrize(("reason", "status"), sorted(STATUS_OF_STOP.items()))
+def test_a_stop_reason_decides_the_status(reason: str, status: str) -> None:
+    """The vocabulary of stop reasons and statuses is one table."""
+    [run] = fold([agent(1, labels={"stop_reason": reason})])
+
+    assert (run.status, run.stop_reason) == (status, reason)
+
+
+def test_an_end_event_ends_a_run_whose_root_never_comes() -> None:
+    """The SDK says so before the span is exported."""
+    [run] = fold([model(2, 1)], [an_event(names.RUN_ENDED, stop__reason="budget_cost")])
+
+    assert (run.status, run.failure_mode) == ("killed", "budget")
+
+
+def test_a_run_is_paused_between_its_pause_and_its_resume() -> None:
+    """S1.12, S1.14: the time is kept, the run is not closed meanwhile."""
+    paused, resumed = an_event(names.RUN_PAUSED, 5), an_event(names.RUN_RESUMED, 25)
+    assembler = Assembler()
+    assembler.add(model(2, 1), 0)
+    assembler.add_event(paused, 0)
+
+    assert assembler.changes().runs[0].status == "paused"
+    assert assembler.quiet(10_000 * SECOND) == []
+    assert fold([model(2, 1)], [paused, resumed])[0].paused_ns == 20
+
+
+def test_a_run_that_announced_itself_is_initiated() -> None:
+    """Before its first span ends nothing else is known of it."""
+    [run] = fold([], [an_event(names.RUN_STARTED)])
+
+    assert (run.run_id, run.status) == (TRACE, "initiated")
+
+
+def test_feedback_long_after_the_end_changes_outcome_and_revision() -> None:
+    """S3.20, S3.31: finished, and judged useless."""
+    steps = [agent(1), model(2, 1)]
+    judged = an_event(names.FEEDBACK, feedback__name="useful", feedback__label="soft_failure")
+    [before], [after] = fold(steps), fold(steps, [judged])
+
+    assert (after.status, after.outcome) == ("completed", "soft_failure")
+    assert after.quality == {"useful": "soft_failure"}
+    assert after.revision > before.revision
