@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from collector.errors import ConfigError
 
 if TYPE_CHECKING:
     from collector.config import Config
+    from collector.store.schema import Retention
 
 
 class InProcess:
@@ -45,18 +47,22 @@ class InProcess:
     def schema(self, cluster: str) -> str:
         from collector.store.schema import render
 
-        return render(cluster or None)
+        config = _load(None, None, "")
+        return render(cluster or config.store.cluster or None, _retention(config))
 
     def apply_schema(self, store: str, cluster: str) -> Sequence[str]:
         from collector.store.client import Store
         from collector.store.schema import apply
 
-        loaded = _load(None, None, store)
-        with Store.open(loaded.store.url, cluster=cluster or None) as opened:
-            return apply(opened, loaded.store.retention)
+        config = _load(None, None, store, cluster)
+        with Store.open(
+            config.store.url,
+            database=config.store.database,
+            cluster=config.store.cluster or None,
+        ) as opened:
+            return apply(opened, _retention(config))
 
     def examine(self, config: Path | None, data_dir: Path | None, store: str) -> list[Document]:
-        from collector.app import operations
         from collector.cli.doctor import examine
 
         try:
@@ -65,24 +71,45 @@ class InProcess:
             hint = "Repair the config; every problem is listed."
             found = Finding(check="config", status=Status.FAIL, message=str(error), hint=hint)
             return [found.document()]
+
+        def open_store() -> AbstractContextManager[Operations]:
+            from collector.app import operations
+
+            return operations(loaded)
+
         found = Finding(check="config", status=Status.OK, message="read without problems")
         return [
             found.document(),
-            *examine(
-                ports=loaded.ports,
-                data_dir=loaded.data_dir,
-                open_store=lambda: operations(loaded),
-            ),
+            *examine(ports=_ports(loaded), data_dir=loaded.data_dir, open_store=open_store),
         ]
 
 
-def _load(config: Path | None, data_dir: Path | None, store: str) -> Config:
+def _load(config: Path | None, data_dir: Path | None, store: str, cluster: str = "") -> Config:
     """Raises ConfigError with every problem of file, environment and options."""
-    from collector.config import load
+    from collector.config import default_path, load
 
-    overrides: dict[str, str] = {}
-    if data_dir is not None:
-        overrides["data_dir"] = str(data_dir)
-    if store:
-        overrides["store.url"] = store
-    return load(config, os.environ, overrides)
+    options = {
+        "data_dir": "" if data_dir is None else str(data_dir),
+        "store.url": store,
+        "store.cluster": cluster,
+    }
+    return load(
+        config or default_path(os.environ),
+        os.environ,
+        {key: value for key, value in options.items() if value},
+    )
+
+
+def _ports(config: Config) -> dict[str, tuple[str, int]]:
+    return {
+        "OTLP/gRPC": (config.receiver.grpc.host, config.receiver.grpc.port),
+        "OTLP/HTTP": (config.receiver.http.host, config.receiver.http.port),
+        "API": (config.api.host, config.api.port),
+    }
+
+
+def _retention(config: Config) -> Retention:
+    """Without it, applying the schema would put other retention times in force than configured."""
+    from collector.store.schema import Retention
+
+    return Retention(**asdict(config.store.retention))

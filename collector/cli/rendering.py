@@ -292,7 +292,7 @@ def terms_table(terms: Mapping[str, Mapping[str, Any]]) -> RenderableType:
 def findings_table(findings: Sequence[Document]) -> RenderableType:
     table = Table(box=None, pad_edge=False, show_header=False)
     for finding in findings:
-        message = Text(clean(finding["message"]))
+        message = Text("\n".join(clean(line) for line in str(finding["message"]).splitlines()))
         if finding.get("hint"):
             message.append(f"\n→ {clean(finding['hint'])}", style="bold")
         table.add_row(colored(finding["status"]), Text(clean(finding["check"])), message)

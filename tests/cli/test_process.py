@@ -112,6 +112,41 @@ def test_following_prints_a_line_per_update_and_ends_on_ctrl_c(url: str, updates
             process.kill()
 
 
+def test_schema_is_printed_for_a_cluster_and_applied_to_a_store(tmp_path: Path) -> None:
+    """The embedded engine runs what was printed for one server; applying twice changes nothing."""
+    printed = agentrun("schema", "print", "--cluster", "prod")
+    assert printed.returncode == 0, printed.stderr
+    assert "ON CLUSTER 'prod'" in printed.stdout
+    assert "ON CLUSTER" not in agentrun("schema", "print").stdout
+
+    store = f"chdb://{tmp_path}/store"
+    first = agentrun("schema", "apply", "--store", store, "--json")
+    assert first.returncode == 0, first.stderr
+    assert "0001_raw" in json.loads(first.stdout)["applied"]
+    again = agentrun("schema", "apply", "--store", store, "--json")
+    assert json.loads(again.stdout) == {"applied": []}
+    assert agentrun("schema", "apply", "--store", "bogus://x").returncode == 2
+
+
+def test_a_bad_config_is_a_finding_and_a_refusal_to_start(tmp_path: Path) -> None:
+    """Every problem with file and line; exit 2 from what needs the config, 1 from the doctor."""
+    config = tmp_path / "agentrun.yaml"
+    config.write_text("store:\n  urll: x\nlog:\n  level: loud\n", encoding="utf-8")
+
+    examined = agentrun("doctor", "--config", str(config), "--store", "chdb://:memory:", "--json")
+    assert examined.returncode == 1
+    (finding,) = json.loads(examined.stdout)
+    assert finding["check"] == "config"
+    for part in ("agentrun.yaml:2:", "agentrun.yaml:4:"):
+        assert part in finding["message"]
+    for words in (["schema", "print"], ["schema", "apply", "--store", "chdb://:memory:"]):
+        env = {**ENV, "AGENTRUN_CONFIG": str(config)}
+        refused = agentrun(*words, env=env)
+        assert refused.returncode == 2
+        assert "agentrun.yaml:2:" in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
 def test_help_is_there_at_once() -> None:
     """The command line must not load the store, FastAPI or rich to explain itself."""
     code = (
