@@ -1,0 +1,156 @@
+"""One `agentrun.yaml` in, one frozen Config out: read once, strictly, all mistakes in one report.
+
+Later wins: defaults, the file, `AGENTRUN_...` variables, the command line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Final
+
+from collector.config import checks, environment
+from collector.config.document import Node, parse
+from collector.config.problems import Place, Problem, raise_all
+from collector.config.reader import Places, Reader
+from collector.config.schema import (
+    ApiConfig,
+    ApiKey,
+    AuthConfig,
+    BoundaryRule,
+    Config,
+    JournalConfig,
+    ListenerConfig,
+    LogConfig,
+    PatternConfig,
+    PricesConfig,
+    ReceiverConfig,
+    RedactionConfig,
+    RetentionConfig,
+    RunsConfig,
+    StoreConfig,
+    TlsConfig,
+)
+from collector.config.values import Refused, Secret, SecretUrl, check_key, masked
+from otel_agentrun.redact import detectors as redact_detectors
+
+__all__ = [
+    "ApiConfig",
+    "ApiKey",
+    "AuthConfig",
+    "BoundaryRule",
+    "Config",
+    "JournalConfig",
+    "ListenerConfig",
+    "LogConfig",
+    "PatternConfig",
+    "PricesConfig",
+    "ReceiverConfig",
+    "RedactionConfig",
+    "RetentionConfig",
+    "RunsConfig",
+    "Secret",
+    "SecretUrl",
+    "StoreConfig",
+    "TlsConfig",
+    "default_path",
+    "load",
+    "masked",
+]
+
+FILE_NAME: Final = "agentrun.yaml"
+NOTHING: Final[Mapping[str, object]] = {}
+
+
+def default_path(env: Mapping[str, str]) -> Path | None:
+    """The file to read when the command line names none: `AGENTRUN_CONFIG`, else `agentrun.yaml` in
+    the working directory if there is one."""
+    named = env.get("AGENTRUN_CONFIG", "")
+    if named:
+        return Path(named)
+    return Path(FILE_NAME) if Path(FILE_NAME).is_file() else None
+
+
+def load(
+    path: Path | None,
+    env: Mapping[str, str],
+    overrides: Mapping[str, object] = NOTHING,
+    *,
+    detectors: Collection[str] | None = None,
+) -> Config:
+    """Settings from a file (or none), variables, and dotted keys that the command line set.
+
+    `store.url` is filled in and API keys are reduced to their digests.  `detectors`: names that
+    `redaction.detectors` may use, by default the built-in ones.
+
+    Raises:
+        ConfigError: with a report of every problem found.
+    """
+    problems: list[Problem] = []
+    document = _read(path, problems) if path is not None else None
+    document = environment.overlaid(document, environment.from_environment(env, problems))
+    document = environment.overlaid(document, environment.from_options(overrides, problems))
+
+    reader = Reader(problems)
+    config: Config = reader.section(Config, None, document, "")
+    url = config.store.url or SecretUrl(f"chdb://{config.data_dir.absolute()}/store")
+    config = dataclasses.replace(config, store=dataclasses.replace(config.store, url=url))
+    used = frozenset(key.key_env for key in config.auth.keys)
+    environment.unknown_variables(env, used, problems)
+    known = redact_detectors() if detectors is None else detectors
+    problems.extend(checks.find(config, reader.places, known))
+    keys = tuple(
+        _digested(key, f"auth.keys[{index}]", env, reader.places, problems)
+        for index, key in enumerate(config.auth.keys)
+    )
+    problems.extend(checks.same_keys(keys, reader.places))
+    raise_all(problems)
+    return dataclasses.replace(config, auth=AuthConfig(keys=keys))
+
+
+def _read(path: Path, problems: list[Problem]) -> Node | None:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        problems.append(
+            Problem(
+                place=Place(source=str(path)),
+                key="",
+                expected="a readable file in UTF-8",
+                got=(said or type(error).__name__).lower(),
+                why="the collector was told to start with these settings.",
+                fix="correct the path, the file's permissions or its encoding.",
+            )
+        )
+        return None
+    return parse(text, str(path), problems)
+
+
+def _digested(
+    key: ApiKey, at: str, env: Mapping[str, str], places: Places, problems: list[Problem]
+) -> ApiKey:
+    """The key as its SHA-256, wherever it came from: no plain key stays in memory."""
+    if key.key_sha256:
+        return dataclasses.replace(key, key_sha256=key.key_sha256.lower(), key=Secret(""))
+    plain: str = key.key
+    if key.key_env:
+        plain = env.get(key.key_env, "")
+        try:
+            check_key(plain)
+        except Refused as refused:
+            problems.append(
+                Problem(
+                    place=checks.place_of(f"{at}.key_env", places),
+                    key=f"{at}.key_env",
+                    expected=f"{refused.expected} in the variable {key.key_env}",
+                    got=(refused.got or "") if plain else "an unset or empty variable",
+                    why=refused.why if plain else "the key is read from there at start.",
+                    fix=refused.fix if plain else f"set {key.key_env}, or name another variable.",
+                )
+            )
+            plain = ""
+    digest = hashlib.sha256(plain.encode()).hexdigest() if plain else ""
+    return dataclasses.replace(key, key=Secret(""), key_sha256=digest)

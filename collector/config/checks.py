@@ -1,0 +1,216 @@
+"""Mistakes that show only when settings are seen together, or with the machine they are for."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Final
+
+from collector.config.problems import Place, Problem
+from collector.config.reader import Places
+from collector.config.schema import ApiKey, Config
+
+Check = Callable[[Config, Places], Iterator[Problem]]
+
+
+def find(config: Config, places: Places, detectors: Collection[str]) -> Iterator[Problem]:
+    """Everything wrong with the settings as a whole; `detectors` are the names that exist."""
+    for check in CHECKS:
+        yield from check(config, places)
+    yield from _redaction(config, places, detectors)
+
+
+def place_of(key: str, places: Places) -> Place:
+    """Where a setting stands, or the nearest section around it that stands anywhere."""
+    while key not in places:
+        if not key:
+            return Place(source="configuration")
+        key = re.sub(r"(\.?[^.\[]+|\[\d+\])$", "", key)
+    return places[key]
+
+
+def _problem(places: Places, key: str, expected: str, got: str, why: str, fix: str) -> Problem:
+    return Problem(
+        place=place_of(key, places), key=key, expected=expected, got=got, why=why, fix=fix
+    )
+
+
+def _exposed(config: Config, places: Places) -> Iterator[Problem]:
+    if config.auth.keys or "auth.keys[0]" in places:  # the latter: a bad one, said elsewhere
+        return
+    for name, listener in config.listeners.items():
+        if not listener.loopback:
+            yield _problem(
+                places, f"{name}.address", "a loopback address, as there are no `auth.keys`",
+                f"`{listener.address}`",
+                "anyone who reaches the port could send spans, or read and stop runs.",
+                "add a key under `auth.keys`, or listen on 127.0.0.1.",
+            )  # fmt: skip
+
+
+def _ports(config: Config, places: Places) -> Iterator[Problem]:
+    seen: dict[tuple[str, int], str] = {}
+    for name, (host, port) in config.ports.items():
+        host = "127.0.0.1" if host.lower() == "localhost" else host
+        other = seen.setdefault((host, port), name)
+        if port and other != name:
+            yield _problem(
+                places, f"{name}.address", f"another address than `{other}.address`",
+                f"`{host}:{port}` for both",
+                "two listeners cannot share a port.", "change one of the two ports.",
+            )  # fmt: skip
+
+
+def _tls(config: Config, places: Places) -> Iterator[Problem]:
+    for name, listener in config.listeners.items():
+        files = {
+            "cert_file": listener.tls.cert_file,
+            "key_file": listener.tls.key_file,
+            "client_ca_file": listener.tls.client_ca_file,
+        }
+        if any(files.values()):
+            for needed in ("cert_file", "key_file"):
+                if files[needed] is None:
+                    yield _problem(
+                        places, f"{name}.tls.{needed}", "a file", "none",
+                        "TLS needs a certificate and its key.",
+                        f"add `{needed}`, or delete `tls` to speak plain text.",
+                    )  # fmt: skip
+        for field, path in files.items():
+            if path is not None and not _readable(path):
+                yield _problem(
+                    places, f"{name}.tls.{field}", "a readable file", f"`{path}`",
+                    "it is read once at start.",
+                    "correct the path (it counts from the working directory) or its permissions.",
+                )  # fmt: skip
+
+
+def _readable(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.R_OK)
+
+
+GIVEN_AS: Final = ("key", "key_sha256", "key_env")
+
+
+def _keys(config: Config, places: Places) -> Iterator[Problem]:
+    names: dict[str, int] = {}
+    for index, key in enumerate(config.auth.keys):
+        at = f"auth.keys[{index}]"
+        given = [name for name in GIVEN_AS if getattr(key, name)]
+        if len(given) != 1:
+            yield _problem(
+                places, at, "exactly one of `key`, `key_sha256` and `key_env`",
+                " and ".join(f"`{name}`" for name in given) or "none of them",
+                "each entry is one key.", "keep one of the three.",
+            )  # fmt: skip
+        if not key.roles:
+            yield _problem(
+                places, f"{at}.roles", "at least one role", "an empty list",
+                "the key could do nothing.", "delete `roles` for `[ingest]`, or delete the key.",
+            )  # fmt: skip
+        if names.setdefault(key.name, index) != index:
+            yield _problem(
+                places, f"{at}.name", "a name of its own", f"`{key.name}` a second time",
+                "logs and errors could not tell the two apart.", "rename one of them.",
+            )  # fmt: skip
+
+
+def same_keys(keys: Collection[ApiKey], places: Places) -> Iterator[Problem]:
+    """Entries with the same key; to be asked when all digests are known."""
+    digests: dict[str, int] = {}
+    for index, key in enumerate(keys):
+        first = digests.setdefault(key.key_sha256, index)
+        if key.key_sha256 and first != index:
+            yield _problem(
+                places, f"auth.keys[{index}]", "another key in each entry",
+                f"the key of `auth.keys[{first}]` again",
+                "only one of the two entries could have an effect.",
+                "delete one of them or make a new key.",
+            )  # fmt: skip
+
+
+def _sizes(config: Config, places: Places) -> Iterator[Problem]:
+    receiver, journal = config.receiver, config.journal
+    pairs = (
+        ("receiver.decompressed_bytes_max", receiver.decompressed_bytes_max,
+         "receiver.request_bytes_max", receiver.request_bytes_max,
+         "a request that is not compressed must fit both."),
+        ("receiver.queue_bytes_max", receiver.queue_bytes_max,
+         "receiver.request_bytes_max", receiver.request_bytes_max,
+         "the largest request could never be taken."),
+        ("journal.bytes_max", journal.bytes_max, "journal.segment_bytes", journal.segment_bytes,
+         "the journal would be full before its first file is."),
+        ("receiver.decompressed_bytes_max", receiver.decompressed_bytes_max,
+         "receiver.value_bytes_max", receiver.value_bytes_max,
+         "no value could reach its limit."),
+    )  # fmt: skip
+    for key, value, other, least, why in pairs:
+        if value < least:
+            # Say it where the operator wrote something: one of the two may be a default.
+            at = key if key in places or other not in places else other
+            yield Problem(
+                place=place_of(at, places), key=key, expected=f"at least `{other}` ({least})",
+                got=str(value), why=why, fix=f"raise `{key}` or lower `{other}`.",
+            )  # fmt: skip
+    if config.runs.linger_secs >= config.runs.quiet_secs:
+        yield _problem(
+            places, "runs.linger_secs", f"less than `runs.quiet_secs` ({config.runs.quiet_secs:g})",
+            f"{config.runs.linger_secs:g}",
+            "an ended run would stay in memory longer than an unfinished one.",
+            "lower `runs.linger_secs` or raise `runs.quiet_secs`.",
+        )  # fmt: skip
+
+
+def _store(config: Config, places: Places) -> Iterator[Problem]:
+    if config.store.cluster and config.store.url.lower().startswith("chdb://"):
+        yield _problem(
+            places, "store.cluster", "no cluster with an embedded store",
+            f"`{config.store.cluster}`", "one process has no replicas.",
+            "delete `store.cluster`, or set `store.url` to a server of the cluster.",
+        )  # fmt: skip
+
+
+def _prices(config: Config, places: Places) -> Iterator[Problem]:
+    globs = {
+        "models": [price.match for price in config.prices.models],
+        "endpoints": [price.match for price in config.prices.endpoints],
+    }
+    for name, matches in globs.items():
+        for index, match in enumerate(matches):
+            if not match:
+                yield _problem(
+                    places, f"prices.{name}[{index}].match", "a glob", "an empty text",
+                    "it matches nothing.", "write `*` to match everything, or delete the entry.",
+                )  # fmt: skip
+    for index, price in enumerate(config.prices.models):
+        if price.input_usd_per_mtok is None and price.output_usd_per_mtok is None:
+            yield _problem(
+                places, f"prices.models[{index}]",
+                "`input_usd_per_mtok`, `output_usd_per_mtok` or both", "neither",
+                "every call of the model would become `unknown`.",
+                "add the prices, 0 for a model at no charge, or delete the entry.",
+            )  # fmt: skip
+
+
+def _redaction(config: Config, places: Places, detectors: Collection[str]) -> Iterator[Problem]:
+    for name in config.redaction.detectors:
+        if name not in detectors:
+            yield _problem(
+                places, f"redaction.detectors.{name}", "a detector", f"`{name}`",
+                "what it should find would be stored.",
+                f"known: {', '.join(sorted(detectors))}; for others use `redaction.patterns`.",
+            )  # fmt: skip
+    seen: set[str] = set()
+    for index, pattern in enumerate(config.redaction.patterns):
+        if pattern.name in seen or pattern.name in detectors or pattern.name == "key":
+            yield _problem(
+                places, f"redaction.patterns[{index}].name", "a name of its own",
+                f"`{pattern.name}`, which is taken",
+                "the marker could not tell which rule fired.", "choose another name.",
+            )  # fmt: skip
+        seen.add(pattern.name)
+
+
+CHECKS: Final[tuple[Check, ...]] = (_exposed, _ports, _tls, _keys, _sizes, _store, _prices)

@@ -1,0 +1,374 @@
+"""Every setting: its name, type, default, and what it is for.
+
+The reader, the environment's variables, `schemas/config.schema.json` and `docs/configuration.md`
+all follow from these classes; `python -m collector.config` writes the latter two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from collector.config.values import (
+    Address,
+    Bytes,
+    DatabaseName,
+    Days,
+    Digest,
+    Glob,
+    Host,
+    Identifier,
+    Key,
+    KeyGlob,
+    Name,
+    Origin,
+    Pattern,
+    Range,
+    RuleName,
+    Secret,
+    SecretUrl,
+    Secs,
+    StoreUrl,
+    is_loopback,
+    split_address,
+)
+from otel_agentrun.match import Match
+from otel_agentrun.prices import EndpointPrice, ModelPrice, PriceBook
+from otel_agentrun.redact import DEFAULT_DETECTORS, IDENTITY_KEYS, REDACTED_KEYS, RedactSettings
+
+MIB: Final = 1024 * 1024
+NO_SECRET: Final = Secret("")
+DEFAULT_URL: Final = SecretUrl("")
+
+Role = Literal["ingest", "read", "control", "admin"]
+Boundary = Literal["trace", "conversation", "session", "explicit"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsConfig:
+    """Encrypts a listener. PEM files, read once at start; without them it speaks plain text."""
+
+    cert_file: Path | None = None
+    """Certificate chain, the server's own certificate first."""
+    key_file: Path | None = None
+    """Private key of that certificate, without a passphrase."""
+    client_ca_file: Path | None = None
+    """Certificate authorities: clients must then show a certificate one of them signed (mTLS)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerConfig:
+    """One listening port. An address other than loopback needs `auth.keys`."""
+
+    address: Address
+    """Host and port; port 0 takes a free one. `0.0.0.0` listens on all interfaces."""
+    tls: TlsConfig = TlsConfig()
+    """Certificate and key; none: plain text."""
+
+    @property
+    def host(self) -> str:
+        return split_address(self.address)[0]
+
+    @property
+    def port(self) -> int:
+        return split_address(self.address)[1]
+
+    @property
+    def loopback(self) -> bool:
+        return is_loopback(self.host)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverConfig:
+    """Where OTLP comes in, and how large it may be."""
+
+    grpc: ListenerConfig = ListenerConfig(address="127.0.0.1:4317")
+    """OTLP/gRPC, and later the control stream."""
+    http: ListenerConfig = ListenerConfig(address="127.0.0.1:4318")
+    """OTLP/HTTP, protobuf and JSON."""
+    request_bytes_max: Bytes = 64 * MIB
+    """Bytes of one request as sent; a larger one is refused for good (413)."""
+    decompressed_bytes_max: Bytes = 256 * MIB
+    """Bytes of one request after gzip; keeps a zip bomb from filling the memory."""
+    nesting_depth_max: Annotated[
+        int, Range(4, 100, "OTLP itself nests 4 deep, and a protobuf reader gives up at 100.")
+    ] = 32
+    """Levels of arrays and maps inside an attribute value; a deeper value costs its span."""
+    value_bytes_max: Bytes = 131_072
+    """Bytes of one attribute value; a longer one is cut, its length kept, and counted."""
+    queue_bytes_max: Bytes = 256 * MIB
+    """Bytes of all requests waiting for their acknowledgment; past it senders are told to wait."""
+    headers: bool = True
+    """Take `x-request-id` and the `Alephant-*` headers of a request as attributes of its spans."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiConfig:
+    """REST API, `/metrics`, `/healthz` and `/readyz`."""
+
+    address: Address = "127.0.0.1:4319"
+    """Host and port; port 0 takes a free one."""
+    tls: TlsConfig = TlsConfig()
+    """Certificate and key; none: plain text."""
+    allowed_hosts: tuple[Host, ...] = ()
+    """Host headers taken besides loopback names and the address itself, as of a reverse proxy."""
+    allowed_origins: tuple[Origin, ...] = ()
+    """Origins whose pages may change state through the API; none: no web page may."""
+
+    @property
+    def host(self) -> str:
+        return split_address(self.address)[0]
+
+    @property
+    def port(self) -> int:
+        return split_address(self.address)[1]
+
+    @property
+    def loopback(self) -> bool:
+        return is_loopback(self.host)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """One key, given in exactly one of three ways. After loading only its digest is left."""
+
+    name: Name
+    """What logs and errors call the key."""
+    key: Key = NO_SECRET
+    """The key itself; prefer one of the next two, which keep it out of the file."""
+    key_sha256: Digest = ""
+    """SHA-256 of the key in hexadecimal."""
+    key_env: str = ""
+    """Environment variable that holds the key."""
+    roles: tuple[Role, ...] = ("ingest",)
+    """What the key allows: `ingest` sends, `read` reads, `control` also stops and approves, `admin`
+    everything."""
+    workspace: str = ""
+    """Stamped on everything sent with the key, whatever the sender says; empty: nothing."""
+    department: str = ""
+    """Stamped likewise."""
+    virtual_key: str = ""
+    """Stamped likewise."""
+    environment: str = ""
+    """Stamped likewise, as `deployment.environment.name`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthConfig:
+    """Who may send and ask."""
+
+    keys: tuple[ApiKey, ...] = ()
+    """API keys, sent as bearer tokens. None: everything is allowed, and only loopback listens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalConfig:
+    """What is acknowledged and not yet in the store, on disk under `data_dir`."""
+
+    bytes_max: Bytes = 2048 * MIB
+    """Bytes on disk; past them senders are told to wait. Bridges an outage of the store."""
+    segment_bytes: Bytes = 64 * MIB
+    """Bytes after which a new file is begun; space is given back a file at a time."""
+    cache_bytes: Bytes = 64 * MIB
+    """Bytes of fresh records kept in memory, so that they need not be read back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionConfig:
+    """How long rows stay, counted from when they were received. Raw short, structured long."""
+
+    traces_days: Days = 30
+    """Days that raw spans stay."""
+    logs_days: Days = 30
+    """Days that log records stay."""
+    content_days: Days = 30
+    """Days that large inputs and outputs stay."""
+    steps_days: Days = 395
+    """Days that steps stay; 395 compares a month with the same one a year before."""
+    runs_days: Days = 395
+    """Days that runs stay, with their feedback."""
+    events_days: Days = 395
+    """Days that events (verdicts, approvals, erasures) stay."""
+    dead_letters_days: Days = 30
+    """Days that traces of what could not be read stay (size and hash, never the bytes)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreConfig:
+    """ClickHouse, embedded or as a server."""
+
+    url: StoreUrl = DEFAULT_URL
+    """`chdb:///absolute/path` or `chdb://:memory:` (embedded), `clickhouse://`, `clickhouses://`,
+    `http://` or `https://` (a server). Empty: `chdb://<data_dir>/store`."""
+    database: DatabaseName = "agentrun"
+    """Database of all tables; made when it is missing."""
+    cluster: Identifier = ""
+    """Cluster name for replicated and distributed tables; empty: one server."""
+    flush_rows: Annotated[int, Range(1, 10_000_000, "every insert costs the engine a merge.")] = (
+        20_000
+    )
+    """Rows after which an insert begins."""
+    flush_secs: Secs = 0.4
+    """Seconds after which an insert begins whatever its size: the delay of a span to a run."""
+    insert_timeout_secs: Secs = 30.0
+    """Seconds an insert may take before it is tried again."""
+    retention: RetentionConfig = RetentionConfig()
+    """Days by table."""
+    inline_value_bytes_max: Bytes = 16_384
+    """Bytes of an input or output kept with its step; a longer one goes to a table of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatternConfig:
+    """One more thing to redact."""
+
+    name: RuleName
+    """Name of the rule in the marker: `[redacted:<name>:1f2e3d4c]`."""
+    regex: Pattern
+    """What to replace, in the syntax that RE2 and Python share."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedactionConfig:
+    """What is never written to disk."""
+
+    detectors: Mapping[str, bool] = field(default_factory=dict)
+    """Built-in detectors to switch on or off by name (`email: true`); the others keep their
+    default: on for credentials, off for `email`, `phone` and `card`."""
+    patterns: tuple[PatternConfig, ...] = ()
+    """Patterns of your own, besides the detectors."""
+    keys: tuple[KeyGlob, ...] = ()
+    """Globs on attribute keys and JSON members whose whole value is a secret, besides the built-in
+    ones (`*password`, `*authorization`, ...). Case, `-` and `_` do not matter."""
+    identity_keys: tuple[KeyGlob, ...] = IDENTITY_KEYS
+    """Keys that say who the user is; a list of your own replaces the built-in one."""
+    identity: Literal["auto", "always", "never"] = "auto"
+    """Replace values of `identity_keys` with a keyed hash: `auto` where they look like an e-mail
+    address or a phone number, `always`, or `never`."""
+    content: Literal["full", "redacted", "structure"] = "redacted"
+    """Prompts, answers, arguments and results: kept `full` (only credentials are replaced),
+    `redacted` (all detectors), or only their `structure` (keys, types, lengths)."""
+
+    def settings(self, key: bytes) -> RedactSettings:
+        """The rules in force; `key` is the installation's."""
+        on = {name for name, wanted in self.detectors.items() if wanted}
+        return RedactSettings(
+            key=key,
+            detectors=frozenset(DEFAULT_DETECTORS - self.detectors.keys() | on),
+            patterns=tuple((pattern.name, pattern.regex) for pattern in self.patterns),
+            keys=(*REDACTED_KEYS, *self.keys),
+            identity_keys=self.identity_keys,
+            identity_mode=self.identity,
+            content=self.content,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundaryRule:
+    """Another boundary for some runs."""
+
+    match: Match
+    """Match expression over a step's names (docs/match.md)."""
+    boundary: Boundary
+    """What bounds a run there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunsConfig:
+    """How spans become runs."""
+
+    boundary: Boundary = "trace"
+    """What bounds a run: a `trace`, a `conversation`, a `session`, or only an `explicit` run id."""
+    boundaries: tuple[BoundaryRule, ...] = ()
+    """Other boundaries by match expression; the first that fits wins over `boundary`."""
+    quiet_secs: Secs = 300.0
+    """Seconds without news after which a run without an end is closed."""
+    lost_secs: Secs = 90.0
+    """Seconds without a heartbeat after which a run that sent them is `lost`."""
+    linger_secs: Secs = 2.0
+    """Seconds an ended run stays in memory: late spans come soon or never."""
+    open_steps_max: Annotated[
+        int, Range(1000, 100_000_000, "fewer would evict runs that are still open.")
+    ] = 400_000
+    """Steps of open runs in memory; past it the quietest runs are read back from the store."""
+
+    def boundary_of(self, values: Mapping[str, object]) -> Boundary:
+        """What bounds the run of a step that has these values."""
+        for rule in self.boundaries:
+            if rule.match(values):
+                return rule.boundary
+        return self.boundary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricesConfig:
+    """What calls cost (docs/prices.md)."""
+
+    models: tuple[ModelPrice, ...] = ()
+    """Your own prices per token, before the built-in list; the first that fits is used."""
+    tools: Mapping[Glob, Annotated[float, Range(0)]] = field(default_factory=dict)
+    """USD per call, by glob on the tool's name; the first that fits is used."""
+    endpoints: tuple[EndpointPrice, ...] = ()
+    """USD per call of paid endpoints; the first that fits is used."""
+    use_builtin: bool = True
+    """Use the list that comes with this version where no price of yours fits."""
+
+    def book(self) -> PriceBook:
+        return PriceBook(
+            models=self.models,
+            tools=self.tools,
+            endpoints=self.endpoints,
+            use_builtin=self.use_builtin,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """What the collector says about itself, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severity that is written."""
+    format: Literal["text", "json"] = "text"
+    """`text` for people, `json` for machines: one object a line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything an operator can set."""
+
+    data_dir: Path = Path(".agentrun")
+    """Folder of the journal, the installation's key and the embedded store; made when missing."""
+    receiver: ReceiverConfig = ReceiverConfig()
+    """OTLP."""
+    api: ApiConfig = ApiConfig()
+    """HTTP API."""
+    auth: AuthConfig = AuthConfig()
+    """API keys."""
+    journal: JournalConfig = JournalConfig()
+    """Write-ahead log."""
+    store: StoreConfig = StoreConfig()
+    """ClickHouse."""
+    redaction: RedactionConfig = RedactionConfig()
+    """Secrets."""
+    runs: RunsConfig = RunsConfig()
+    """Assembly."""
+    prices: PricesConfig = PricesConfig()
+    """Money."""
+    log: LogConfig = LogConfig()
+    """Logs."""
+
+    @property
+    def listeners(self) -> Mapping[str, ListenerConfig | ApiConfig]:
+        """Dotted key of each listener -> its settings."""
+        return {
+            "receiver.grpc": self.receiver.grpc,
+            "receiver.http": self.receiver.http,
+            "api": self.api,
+        }
+
+    @property
+    def ports(self) -> Mapping[str, tuple[str, int]]:
+        """Name of each listener -> (host, port)."""
+        return {name: (at.host, at.port) for name, at in self.listeners.items()}
