@@ -69,6 +69,8 @@ def unwrap(value: Any) -> Any:
     inner = value.get("kwargs")
     if inner is not None and isinstance(inner, Mapping) and value.keys() <= WRAPPER_KEYS:
         positional = value.get("args")
+        if positional and not inner and isinstance(positional, list) and len(positional) == 1:
+            return positional[0]
         return {"args": positional, **inner} if positional else inner
     for key in SINGLE_TEXT_KEYS:
         text = value.get(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import pytest
@@ -33,7 +33,7 @@ FIRST_CALL_UNTRACED = ("pydanticai-1x", "stream-1")
 """Its first model call left no span at all."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def loaded(source: str) -> tuple[dict[str, list[SpanView]], dict[str, list[Event]], dict[str, Any]]:
     path = captures.folder(source)
     logs: dict[str, list[Event]] = {}
@@ -212,9 +212,7 @@ def test_langgraph_tool_call_id_and_result_come_from_the_tool_message() -> None:
 
 
 def test_langgraph_retrieval_shows_query_and_documents() -> None:
-    (span,) = [
-        s for s in spans_of("langgraph", "rag-1") if dialects.step(s).kind is Kind.RETRIEVE
-    ]
+    (span,) = [s for s in spans_of("langgraph", "rag-1") if dialects.step(s).kind is Kind.RETRIEVE]
     shown = dialects.content(span)
 
     assert dialects.step(span).hit_count == 2
@@ -236,7 +234,7 @@ def test_langgraph_session_user_and_tags_are_labels() -> None:
 
 
 def test_openai_agents_trace_span_is_a_workflow_and_its_handoff_a_tool() -> None:
-    """The root AGENT is the trace, not an agent; `handoff to X` was asked for as `transfer_to_X`."""
+    """The root AGENT is the trace; `handoff to X` was asked for as `transfer_to_X`."""
     steps = steps_of("openaiagents", "handoff-1")
     (handoff,) = [step for step in steps if step.role is Role.HANDOFF]
 
@@ -295,7 +293,7 @@ def test_strands_content_comes_from_span_events() -> None:
 
 
 def test_openai_v2_default_mode_has_its_messages_in_logs() -> None:
-    """One log record per message, joined by span id; order is by time, whatever order they come in."""
+    """One log record per message, joined by span id, in order of time however they come."""
     _, logs, _ = loaded("openaiv2-legacy")
     models = [
         s for s in spans_of("openaiv2-legacy", "fail-1") if dialects.step(s).kind is Kind.MODEL

@@ -34,7 +34,7 @@ def test_a_dialect_names_its_source_and_has_tables(module: Any) -> None:
 
 @pytest.mark.parametrize("module", MODULES, ids=IDS)
 def test_every_key_of_a_table_is_handed_over(module: Any) -> None:
-    """A key that `is_logic_key` or `is_root_key` denies would never reach the table that reads it."""
+    """A key that both predicates deny would never reach the table that reads it."""
     for keys in module.KEYS.values():
         for key in keys:
             assert dialects.is_logic_key(key) or dialects.is_root_key(key)
@@ -132,7 +132,9 @@ def test_only_asked_keys_that_are_declared_are_read_singly() -> None:
 def every_key() -> list[str]:
     keys = {key for dialect in dialects.ALL for key in dialect.table}
     keys |= {key for dialect in dialects.ALL for key in dialect.also_read}
-    keys |= {key for dialect in dialects.ALL for names in dialect.content_keys.values() for key in names}
+    keys |= {
+        key for dialect in dialects.ALL for names in dialect.content_keys.values() for key in names
+    }
     keys |= {
         "llm.output_messages.0.message.tool_calls.0.tool_call.function.name",
         "llm.output_messages.99999999999999999999.message.role",
@@ -152,8 +154,9 @@ JSONISH = st.recursive(
     lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(
         st.sampled_from(
-            ["role", "parts", "content", "type", "data", "kwargs", "lc", "id", "tool_calls", "message",
-             "function", "name", "arguments", "toolUse", "toolResult", "text", "response", "messages"]
+            ["role", "parts", "content", "type", "data", "kwargs", "lc", "id", "tool_calls",
+             "message", "function", "name", "arguments", "toolUse", "toolResult", "text",
+             "response", "messages"]
         ),
         inner,
         max_size=4,
@@ -165,9 +168,10 @@ JUNK = st.one_of(
     JSONISH.map(repr),
     st.text(max_size=20),
     st.sampled_from(
-        ["chat", "invoke_agent", "execute_tool", "retrieval", "AGENT", "LLM", "TOOL", "RETRIEVER", "run",
-         "tool", "NaN", "Infinity", "-1", "1e400", "9" * 5000, "[" * 2000, "{" * 200, "\x00", "\ud800",
-         "<class 'a.B'>", "true", '[{"role":"assistant","parts":[{"type":"tool_call","name":"f"}]}]']
+        ["chat", "invoke_agent", "execute_tool", "retrieval", "AGENT", "LLM", "TOOL", "RETRIEVER",
+         "run", "tool", "NaN", "Infinity", "-1", "1e400", "9" * 5000, "[" * 2000, "{" * 200,
+         "\x00", "\ud800", "<class 'a.B'>", "true",
+         '[{"role":"assistant","parts":[{"type":"tool_call","name":"f"}]}]']
     ),
     st.lists(st.text(max_size=5), max_size=3).map(tuple),
     st.binary(max_size=5),
@@ -197,7 +201,11 @@ VIEWS = st.builds(
     span_id=st.just("b"),
     name=st.sampled_from(["chat", "agent", "handoff to x", "", "LangGraph"]),
     scope=st.sampled_from(
-        ["", "openinference.instrumentation.langchain", "openinference.instrumentation.openai_agents"]
+        [
+            "",
+            "openinference.instrumentation.langchain",
+            "openinference.instrumentation.openai_agents",
+        ]
     ),
     status_code=st.sampled_from(["Unset", "Ok", "Error"]),
     status_message=st.text(max_size=20) | st.just("Boom('x')Traceback (most recent call last)\n"),
