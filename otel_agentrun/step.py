@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-__all__ = ["Event", "Kind", "Role", "SpanEvent", "SpanView", "Status", "Step", "ToolRequest", "Usage"]
+__all__ = [
+    "Event", "Kind", "Role", "SpanEvent", "SpanView", "Status", "Step", "ToolRequest", "Usage",
+]  # fmt: skip
 
 
 class Kind(StrEnum):
@@ -100,8 +102,9 @@ class SpanView:
     """What a dialect sees of one span: scope, name, kind, and attribute values by key.
 
     `attributes` is any mapping: the collector gives text (its columns hold text), the processor the
-    SDK's typed values; the typed getters accept both.  `resource` and `ingest` (values of the export
-    request: API key and headers) are looked at only by `label`.
+    SDK's typed values; the typed getters accept both.  `resource` and `ingest` (values of the
+    export request: API key and headers) give a step's labels and must not change once given: they
+    are recognized by identity.
     """
 
     __slots__ = (
@@ -275,7 +278,7 @@ class Step:
     cost_nano_usd: int | None = None
     """Cost that the emitter itself reported for this step."""
     payment_nano_usd: int = 0
-    """What this step paid to a paid endpoint, as the emitter reported it; not part of `cost_nano_usd`."""
+    """What this step paid to a paid endpoint, as the emitter reported it; apart from its cost."""
     revenue_nano_usd: int = 0
     input_structure: str = ""
     """For a run's root: keys, types and lengths of its input as JSON, never values."""
