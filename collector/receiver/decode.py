@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -45,7 +45,7 @@ ONE_TRACE_KEYS: Final = frozenset({"agentrun.run.id", "agentrun.request.id"})
 
 SIGNALS: Final = (Signal.TRACES, Signal.LOGS)
 KINDS: Final[Mapping[Signal, Any]] = {Signal.TRACES: otlp_spans, Signal.LOGS: otlp_logs}
-"""Modules with `faults`, `attribute_lists`, `bodies`, `texts`, `TRUNCATED` and `columns`."""
+"""Modules with `faults`, `attribute_lists`, `bodies`, `texts`, `columns` and two constants."""
 SCHEMAS: Final = {Signal.TRACES: SPANS, Signal.LOGS: LOGS}
 EXPORT_REQUESTS: Final[Mapping[Signal, type[Message]]] = {
     Signal.TRACES: ExportTraceServiceRequest,
@@ -80,6 +80,14 @@ class Limits:
     """Spans or log records; an empty one is 2 bytes on the wire and about 200 in memory."""
     past_days_max: int = 3653
     future_secs_max: int = 86_400
+
+
+class Valid(NamedTuple):
+    """Items that can be stored, their attribute lists by site, and all their values as text."""
+
+    found: Items
+    lists: Mapping[str, Ragged]
+    values: Texts
 
 
 class Decoder:
@@ -147,20 +155,17 @@ class Decoder:
         check_signal(body, signal)
         self._check_count(body)
         kind = KINDS[signal]
-        found, values, refused = self._valid(signal, body, received_at_ns, refused)
-        lists = kind.attribute_lists(found)
+        valid, refused = self._valid(signal, body, received_at_ns, refused)
+        found, lists, values = valid
         keys = pa.concat_arrays([entries.values.field("key") for entries in lists.values()])
-        texts = kind.texts(found)
-        if kind.bodies(found) is not None:
-            texts["body"] = values.text.slice(len(keys))
-            values = replace(
-                values, text=values.text.slice(0, len(keys)), types=values.types[: len(keys)]
-            )
+        entries = len(keys)
         content = Content(
             lists=lists,
             keys=keys,
-            values=values,
-            texts=texts,
+            values=replace(values, text=values.text[:entries], types=values.types[:entries]),
+            content_site=kind.CONTENT_SITE,
+            texts=kind.texts(found),
+            bodies=values.text[entries:],
             truncated=kind.TRUNCATED,
             redactor=self._redactor,
             bytes_max=self._limits.value_bytes_max,
@@ -201,21 +206,21 @@ class Decoder:
 
     def _valid(
         self, signal: Signal, body: bytes, received_at_ns: int, before: Counter[str]
-    ) -> tuple[Items, Texts, Counter[str]]:
-        """The items that can be stored, their values, and how many cannot, by reason."""
+    ) -> tuple[Valid, Counter[str]]:
+        """What of a request can be stored, and how many items cannot, by reason."""
         refused = before.copy()
         try:
             nested = self._handlers[signal].list_to_record_batch([body])
         except ValueError:
             return self._salvaged(signal, body, received_at_ns, before)
-        found, values = self._checked(signal, nested, received_at_ns, refused)
-        if values.ambiguous:
+        valid = self._checked(signal, nested, received_at_ns, refused)
+        if valid.values.ambiguous:
             return self._salvaged(signal, body, received_at_ns, before)
-        return found, values, refused
+        return valid, refused
 
     def _salvaged(
         self, signal: Signal, body: bytes, received_at_ns: int, before: Counter[str]
-    ) -> tuple[Items, Texts, Counter[str]]:
+    ) -> tuple[Valid, Counter[str]]:
         """The same by way of the official classes, which also settle what columns cannot show."""
         saved = salvage(body, signal, self._limits.nesting_depth_max)
         refused = before + saved.refused
@@ -224,12 +229,11 @@ class Decoder:
             nested = self._handlers[signal].list_to_record_batch([whole])
         except (DecodeError, ValueError) as error:
             raise PermanentError(f"no OTLP {signal} export request: {error}") from error
-        found, values = self._checked(signal, nested, received_at_ns, refused)
-        return found, values, refused
+        return self._checked(signal, nested, received_at_ns, refused), refused
 
     def _checked(
         self, signal: Signal, nested: pa.RecordBatch, received_at_ns: int, refused: Counter[str]
-    ) -> tuple[Items, Texts]:
+    ) -> Valid:
         """Leave out impossible items, counting them in `refused`."""
         kind, limits = KINDS[signal], self._limits
         found = unnest(nested)
@@ -249,10 +253,12 @@ class Decoder:
             columns += [] if bodies is None else [bodies]
             values = to_text(columns, limits.nesting_depth_max)
             if values.ambiguous or not values.bad:
-                return found, values
+                return Valid(found, lists, values)
             reasons = owners(found, lists, values.bad)
             if not reasons:
-                return found, values  # What is left belongs to a resource or scope without items.
+                return Valid(
+                    found, lists, values
+                )  # What is left belongs to a resource or scope without items.
             refused.update(reasons.values())
             kept = np.ones(len(found.items), np.bool_)
             kept[list(reasons)] = False

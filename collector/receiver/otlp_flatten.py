@@ -35,11 +35,12 @@ class Redactor(Protocol):
     """Replaces secrets in texts."""
 
     def values(
-        self, values: pa.StringArray, keys: pa.StringArray | None
+        self, values: pa.StringArray, keys: pa.StringArray | None, *, content: bool = False
     ) -> tuple[pa.StringArray, int]:
         """As many values as given, and how many changed.
 
         `keys` are the attribute keys of `values`, or `None` for names, messages, bodies and keys.
+        `content` is true for log bodies and the attributes of events and log records.
         """
         ...
 
@@ -141,14 +142,26 @@ def cut(texts: pa.StringArray, bytes_max: int) -> tuple[pa.StringArray, dict[int
     return replaced, {int(index): int(sizes[index]) for index in where}
 
 
-def last_of_each(owner_and_key: Index) -> NDArray[np.bool_] | None:
-    """Which entries stay when of equal ones the last wins; `None` when all differ."""
-    ordered = np.sort(owner_and_key)
-    if not (ordered[1:] == ordered[:-1]).any():
+def last_of_each(owners: Index, codes: Index) -> NDArray[np.bool_] | None:
+    """Which entries stay when of several with one owner and code the last wins.
+
+    `None` when all differ, which is cheap to see.
+    """
+    if not len(codes):
         return None
-    _, from_the_end = np.unique(owner_and_key[::-1], return_index=True)
-    mask = np.zeros(len(owner_and_key), np.bool_)
-    mask[len(owner_and_key) - 1 - from_the_end] = True
+    width = int(codes.max()) + 1
+    pairs = owners * width + codes
+    size = (int(owners[-1]) + 1) * width
+    if size <= 32 * len(pairs):
+        seen = np.zeros(size, np.bool_)
+        seen[pairs] = True
+        if np.count_nonzero(seen) == len(pairs):
+            return None
+    _, from_the_end = np.unique(pairs[::-1], return_index=True)
+    if len(from_the_end) == len(pairs):
+        return None
+    mask = np.zeros(len(pairs), np.bool_)
+    mask[len(pairs) - 1 - from_the_end] = True
     return mask
 
 
@@ -161,14 +174,17 @@ class Content:
         lists: Mapping[str, Ragged],
         keys: pa.StringArray,
         values: Texts,
+        content_site: str,
         texts: Mapping[str, pa.StringArray],
+        bodies: pa.StringArray,
         truncated: Mapping[str, tuple[str, str]],
         redactor: Redactor | None,
         bytes_max: int,
     ) -> None:
         """`lists` name the sites of attributes; `keys` and `values` are all their entries in that
-        order.  `texts` name columns of other texts.  `truncated` says, for a column, in which site
-        (row for row) and under what name the length of a text that was cut is kept.
+        order.  `texts` name columns of other texts; `bodies` is the column `body`.  Entries from
+        `content_site` on and bodies are content to the redactor.  `truncated` says, for a column,
+        in which site (row for row) and under what name the length of a text that was cut is kept.
         """
         self.redacted = self.cut = 0
         self._site_starts: dict[str, tuple[int, int]] = {}
@@ -183,23 +199,30 @@ class Content:
         self._text: pa.StringArray = values.text
         self._types = values.types
 
-        # One dictionary for keys and all other texts: each distinct text is looked at once.
-        columns = [keys, *texts.values()]
-        joined = pa.concat_arrays(columns)
-        encoded = joined.dictionary_encode()
-        words, codes = encoded.dictionary, encoded.indices.to_numpy().astype(np.int64)
+        # Dictionaries for keys and all other texts: each distinct text is looked at once.
+        columns = [keys, *texts.values(), bodies]
+        names = pa.concat_arrays(columns[:-1]).dictionary_encode()
+        body = bodies.dictionary_encode()
+        codes = np.concatenate([names.indices, body.indices]).astype(np.int64)
         ends = np.cumsum([len(column) for column in columns]).tolist()
+        codes[ends[-2] :] += len(names.dictionary)
         self._codes = codes[: ends[0]]
-        self._columns = dict(zip(texts, map(slice, ends, ends[1:]), strict=True))
+        self._columns = dict(zip([*texts, "body"], map(slice, ends, ends[1:]), strict=True))
         self._column_codes = codes
-        self._drop_repeated_keys(len(words), keys)
+        self._drop_repeated_keys(keys)
 
+        words = [names.dictionary, body.dictionary]
         changed_words = 0
         if redactor is not None:
-            self._text, changed = redactor.values(self._text, self._keys)
-            words, changed_words = redactor.values(words, None)
-            self.redacted = changed + changed_words
-        self._words, long_words = cut(words, bytes_max)
+            split = int(self.offsets[self._site_starts[content_site][0]])
+            self._redact_values(redactor, split)
+            for index, content in enumerate((False, True)):
+                if len(words[index]):
+                    words[index], changed = redactor.values(words[index], None, content=content)
+                    changed_words += changed
+            self.redacted += changed_words
+        joined = pa.concat_arrays(columns)
+        self._words, long_words = cut(pa.concat_arrays(words), bytes_max)
         self._text, long_values = cut(self._text, bytes_max)
         if changed_words or long_words:
             joined = self._words.take(pa.array(codes))
@@ -210,11 +233,11 @@ class Content:
         self._word_digests = otlp_digest.of_texts(self._words)
         self._digests: Numbers | None = None
 
-    def _drop_repeated_keys(self, words: int, keys: pa.StringArray) -> None:
+    def _drop_repeated_keys(self, keys: pa.StringArray) -> None:
         """OTLP forbids a key twice in one list; where it happens the last one wins."""
         self._keys: pa.StringArray = keys
         owners = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
-        mask = last_of_each(owners * words + self._codes)
+        mask = last_of_each(owners, self._codes)
         if mask is None:
             return
         kept = np.zeros(len(mask) + 1, np.int64)
@@ -222,6 +245,19 @@ class Content:
         self.offsets = kept[self.offsets]
         self._codes, self._types = self._codes[mask], self._types[mask]
         self._text, self._keys = self._text.filter(pa.array(mask)), keys.filter(pa.array(mask))
+
+    def _redact_values(self, redactor: Redactor, split: int) -> None:
+        """`split` is the place of the first value that is content."""
+        parts = []
+        before = self.redacted
+        for rows, content in ((slice(0, split), False), (slice(split, None), True)):
+            text = self._text[rows]
+            if len(text):
+                text, changed = redactor.values(text, self._keys[rows], content=content)
+                self.redacted += changed
+            parts.append(text)
+        if self.redacted > before:
+            self._text = pa.concat_arrays(parts)
 
     def _note_cuts(
         self,

@@ -187,11 +187,11 @@ NAMES: Final = (
     "arrayValue", "attributes", "body", "boolValue", "bytesValue", "code", "dataPoints",
     "doubleValue", "endTimeUnixNano", "eventName", "events", "exponentialHistogram", "flags",
     "gauge", "histogram", "intValue", "key", "kind", "kvlistValue", "links", "logRecords",
-    "message", "metrics", "name", "observedTimeUnixNano", "parentSpanId", "resource", "resourceLogs",
-    "resourceMetrics", "resourceSpans", "schemaUrl", "scope", "scopeLogs", "scopeMetrics",
-    "scopeSpans", "severityNumber", "severityText", "spanId", "spans", "startTimeUnixNano",
-    "status", "stringValue", "sum", "summary", "timeUnixNano", "traceId", "traceState", "value", "values",
-    "version",
+    "message", "metrics", "name", "observedTimeUnixNano", "parentSpanId", "resource",
+    "resourceLogs", "resourceMetrics", "resourceSpans", "schemaUrl", "scope", "scopeLogs",
+    "scopeMetrics", "scopeSpans", "severityNumber", "severityText", "spanId", "spans",
+    "startTimeUnixNano", "status", "stringValue", "sum", "summary", "timeUnixNano", "traceId",
+    "traceState", "value", "values", "version",
 )  # fmt: skip
 SNAKE: Final = {
     name: "".join(f"_{char.lower()}" if char.isupper() else char for char in name) for name in NAMES

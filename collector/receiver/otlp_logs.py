@@ -27,6 +27,9 @@ from collector.receiver.otlp_spans import Mask, equal
 EVENT_NAME: Final = "event.name"
 """Where emitters put the name of an event before the field `event_name` existed."""
 
+CONTENT_SITE: Final = "logs"
+"""Attribute lists from here on may hold content under any key."""
+
 TRUNCATED: Final = {"body": ("logs", "body"), "event": ("logs", "event_name")}
 
 
@@ -48,9 +51,9 @@ def _stated_times(items: pa.StructArray) -> otlp_digest.Numbers:
 
 def attribute_lists(items: Items) -> dict[str, Ragged]:
     return {
-        "logs": items.part("attributes"),
         "resources": ragged(items.resources.field("resource").field("attributes")),
         "scopes": ragged(items.scopes.field("scope").field("attributes")),
+        "logs": items.part("attributes"),
     }
 
 

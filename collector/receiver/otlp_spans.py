@@ -30,6 +30,9 @@ KINDS: Final = pa.array(["Unspecified", "Internal", "Server", "Client", "Produce
 STATUSES: Final = pa.array(["Unset", "Ok", "Error"])
 """Names by number; numbers that OTLP does not define are the first."""
 
+CONTENT_SITE: Final = "events"
+"""Attribute lists from here on may hold content under any key."""
+
 TRUNCATED: Final = {
     "name": ("spans", "span.name"),
     "status": ("spans", "status.message"),
@@ -70,9 +73,9 @@ def attribute_lists(items: Items) -> dict[str, Ragged]:
     """Sites of stored attributes; a scope's have no column in `otel_traces`."""
     return {
         "spans": items.part("attributes"),
-        "events": ragged(items.part("events").values.field("attributes")),
         "links": ragged(items.part("links").values.field("attributes")),
         "resources": ragged(items.resources.field("resource").field("attributes")),
+        "events": ragged(items.part("events").values.field("attributes")),
     }
 
 

@@ -57,8 +57,7 @@ def to_text(columns: Sequence[pa.StructArray], depth_max: int) -> Texts:
         for start, column in zip(starts, columns, strict=False):
             part = column.field(code - 1)
             if part.null_count < len(part):
-                valid = part.is_valid().to_numpy(zero_copy_only=False)
-                places.append(np.flatnonzero(valid) + start)
+                places.append(np.flatnonzero(validity(part)) + start)
                 if code != STRING:
                     parts.append(part.drop_null())
         if places:
@@ -81,6 +80,16 @@ def to_text(columns: Sequence[pa.StructArray], depth_max: int) -> Texts:
         pieces.append(piece)
         end += len(where)
     return Texts(pa.concat_arrays(pieces).take(pa.array(order)), types, bad, False)
+
+
+def validity(column: pa.Array) -> NDArray[np.bool_]:
+    """Which rows are not null; Arrow keeps it as bits."""
+    bits = column.buffers()[0]
+    if bits is None:
+        return np.ones(len(column), np.bool_)
+    end = column.offset + len(column)
+    valid = np.unpackbits(np.frombuffer(bits, np.uint8), count=end, bitorder="little")
+    return valid[column.offset :].view(np.bool_)
 
 
 Converted = tuple[pa.StringArray, dict[int, str]]

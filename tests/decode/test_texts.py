@@ -20,12 +20,14 @@ class FakeRedactor:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.content: list[str] = []
 
     def values(
-        self, values: pa.StringArray, keys: pa.StringArray | None
+        self, values: pa.StringArray, keys: pa.StringArray | None, *, content: bool = False
     ) -> tuple[pa.StringArray, int]:
         texts = values.to_pylist()
         self.seen += texts
+        self.content += texts if content else []
         names = [""] * len(texts) if keys is None else keys.to_pylist()
         clean = [
             MASK if name == "password" else text.replace(SECRET, MASK)
@@ -117,6 +119,23 @@ def test_values_of_resource_and_scope_are_redacted_once() -> None:
     assert redactor.seen.count("test") == 1
 
 
+def test_content_is_marked_for_the_redactor() -> None:
+    """Log bodies and attributes of events and records may hold prompts under any key."""
+    redactor = FakeRedactor()
+    event = {
+        "name": "event",
+        "time_unix_nano": END_NS,
+        "attributes": [{"key": "k", "value": {"string_value": "prompt"}}],
+    }
+    span = a_span(attrs={"k": "plain"}, events=[event])
+    Decoder(redactor=redactor).traces(traces(span, resource={"r": "s"}), received_at_ns=NOW_NS)
+    assert redactor.content == ["prompt"]
+
+    record = a_log(body=value("plain"), attrs={"k": "also"}, severity_text="plain")
+    Decoder(redactor=redactor).logs(logs(record, resource={"r": "s"}), received_at_ns=NOW_NS)
+    assert redactor.content == ["prompt", "also", "plain"]
+
+
 def test_redaction_comes_before_cutting() -> None:
     """Half a secret matches no pattern: cut first, and its beginning would be stored."""
     text = "x" * 20 + SECRET
@@ -129,7 +148,7 @@ def test_redaction_comes_before_cutting() -> None:
 
 
 def test_long_texts_are_cut_and_keep_their_length() -> None:
-    """At a whole character; an attribute says how many bytes there were; neighbors are untouched."""
+    """At a whole character; an attribute says how long it was; neighbors are untouched."""
     event = {
         "name": "e" * 11,
         "time_unix_nano": END_NS,
