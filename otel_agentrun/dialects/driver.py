@@ -17,7 +17,7 @@ from otel_agentrun import arguments, semconv
 from otel_agentrun.dialects import kinds
 from otel_agentrun.dialects import labels as run_labels
 from otel_agentrun.dialects.handoffs import is_handoff, target
-from otel_agentrun.dialects.messages import finish_reason
+from otel_agentrun.dialects.messages import finish_reasons
 from otel_agentrun.dialects.status import outcome
 from otel_agentrun.dialects.tables import STATUS_KEYS, TOKENS, Found, Labels, Table, scan
 from otel_agentrun.step import Kind, Role, SpanView, Step, ToolRequest, Usage, as_text
@@ -111,7 +111,7 @@ def read(span: SpanView, dialect: Dialect) -> Step:
         usage = dialect.usage(span, found)
         reasons = get("finish_reasons", ())
         if reasons:
-            reasons = tuple([finish_reason(reason) for reason in reasons])
+            reasons = finish_reasons(reasons)
         if dialect.tool_requests is not None:
             requests = dialect.tool_requests(span, found)
         # An emitter that has no price for a model reports 0 (OpenLIT): that says nothing.
@@ -153,10 +153,13 @@ def read(span: SpanView, dialect: Dialect) -> Step:
     draft.status = status
     draft.error_type = error_type
     draft.error_message = message
-    draft.run_id = get("run_id") or (_ingested(ingest, semconv.RUN_ID) if ingest else "")
+    draft.run_id = get("run_id", "")
     draft.step_id = get("step_id", 0)
     draft.agent_name = get("agent_name", "")
-    draft.agent_id = get("agent_id") or (_ingested(ingest, semconv.AGENT_ID) if ingest else "")
+    draft.agent_id = get("agent_id", "")
+    if ingest:
+        draft.run_id = draft.run_id or _ingested(ingest, semconv.RUN_ID)
+        draft.agent_id = draft.agent_id or _ingested(ingest, semconv.AGENT_ID)
     draft.provider = get("provider", "")
     draft.model = get("model", "")
     draft.usage = usage
@@ -167,8 +170,12 @@ def read(span: SpanView, dialect: Dialect) -> Step:
     draft.tool_call_id = get("tool_call_id", "") if kind is kinds.TOOL else ""
     draft.arguments_digest = arguments_digest
     draft.result_digest = result_digest
-    draft.input_bytes = _size(get("input") or get("arguments"))
-    draft.output_bytes = _size(get("output") or get("result"))
+    sent = get("input") or get("arguments")
+    if sent:
+        draft.input_bytes = _size(sent)
+    sent = get("output") or get("result")
+    if sent:
+        draft.output_bytes = _size(sent)
     draft.hit_count = hit_count
     draft.attempt = get("attempt", 0)
     draft.retry_reason = get("retry_reason", "")
@@ -177,7 +184,8 @@ def read(span: SpanView, dialect: Dialect) -> Step:
     draft.payment_nano_usd = get("payment", 0)
     draft.revenue_nano_usd = get("revenue", 0)
     draft.input_structure = structure
-    draft.links = tuple(span.links)
+    if span.links:
+        draft.links = tuple(span.links)
     draft.labels = _interner.merge(labels, span.resource, ingest)
     draft.__class__ = Step
     return cast(Step, draft)
@@ -189,9 +197,7 @@ def _ingested(ingest: Mapping[str, Any], key: str) -> str:
 
 
 def _size(value: Any) -> int:
-    """UTF-8 bytes of a value as text; 0 for one that was not sent."""
-    if value is None:
-        return 0
+    """UTF-8 bytes of a value as text."""
     text = value if type(value) is str else as_text(value)
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 

@@ -70,6 +70,11 @@ def finish_reason(text: str) -> str:
     return FINISH.get(reason, reason)
 
 
+@lru_cache(maxsize=1024)
+def finish_reasons(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(finish_reason(text) for text in texts)
+
+
 def parse(value: Any) -> list[Message] | None:
     """Messages in `value` (text or structure); `None` when it holds none that can be recognized."""
     if isinstance(value, str):

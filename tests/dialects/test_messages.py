@@ -74,8 +74,8 @@ def test_a_tool_request_has_one_shape(sent: dict[str, Any]) -> None:
         {"type": "function_call_output", "call_id": "c1", "output": "18C"},
         {"role": "user",
          "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "18C"}]},
-        {"role": "user", "content": [
-            {"toolResult": {"toolUseId": "c1", "status": "success", "content": [{"text": "18C"}]}}]},
+        {"role": "user", "content": [{"toolResult": {
+            "toolUseId": "c1", "status": "success", "content": [{"text": "18C"}]}}]},
         {"type": "tool", "data": {"content": "18C", "tool_call_id": "c1"}},
     ],
     ids=["genai-parts", "openai-chat", "openai-responses", "anthropic", "bedrock", "langchain"],
