@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
 from collector.config import checks, environment
-from collector.config.document import Node, parse
+from collector.config.document import Items, Node, Scalar, parse
 from collector.config.problems import Place, Problem, raise_all
 from collector.config.reader import Places, Reader
 from collector.config.schema import (
@@ -90,6 +91,9 @@ def load(
     """
     problems: list[Problem] = []
     document = _read(path, problems) if path is not None else None
+    if isinstance(document, Items) or (isinstance(document, Scalar) and document.value is not None):
+        Reader(problems).section(Config, None, document, "")
+        document = None
     document = environment.overlaid(document, environment.from_environment(env, problems))
     document = environment.overlaid(document, environment.from_options(overrides, problems))
 
@@ -100,7 +104,10 @@ def load(
     used = frozenset(key.key_env for key in config.auth.keys)
     environment.unknown_variables(env, used, problems)
     known = redact_detectors() if detectors is None else detectors
-    problems.extend(checks.find(config, reader.places, known))
+    # A setting that could not be read stands at its default: nothing more is known about it.
+    bad = {problem.key for problem in problems}
+    found = checks.find(config, reader.places, known)
+    problems.extend(problem for problem in found if not bad & within(problem.key))
     keys = tuple(
         _digested(key, f"auth.keys[{index}]", env, reader.places, problems)
         for index, key in enumerate(config.auth.keys)
@@ -108,6 +115,11 @@ def load(
     problems.extend(checks.same_keys(keys, reader.places))
     raise_all(problems)
     return dataclasses.replace(config, auth=AuthConfig(keys=keys))
+
+
+def within(key: str) -> set[str]:
+    """The key and the list or mapping entries it is in: a bad one hides what is inside it."""
+    return {key, *(key[: at.start()] for at in re.finditer(r"\[", key))}
 
 
 def _read(path: Path, problems: list[Problem]) -> Node | None:
@@ -136,7 +148,7 @@ def _digested(
     if key.key_sha256:
         return dataclasses.replace(key, key_sha256=key.key_sha256.lower(), key=Secret(""))
     plain: str = key.key
-    if key.key_env:
+    if key.key_env and not plain:
         plain = env.get(key.key_env, "")
         try:
             check_key(plain)

@@ -51,16 +51,21 @@ def _exposed(config: Config, places: Places) -> Iterator[Problem]:
 
 
 def _ports(config: Config, places: Places) -> Iterator[Problem]:
-    seen: dict[tuple[str, int], str] = {}
+    seen: list[tuple[str, str, int]] = []
     for name, (host, port) in config.ports.items():
         host = "127.0.0.1" if host.lower() == "localhost" else host
-        other = seen.setdefault((host, port), name)
-        if port and other != name:
+        other = next((o for o, at, p in seen if p == port and _overlap(host, at)), None)
+        seen.append((name, host, port))
+        if port and other is not None:
             yield _problem(
                 places, f"{name}.address", f"another address than `{other}.address`",
                 f"`{host}:{port}` for both",
                 "two listeners cannot share a port.", "change one of the two ports.",
             )  # fmt: skip
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or bool({one, other} & {"0.0.0.0", "::"})  # all interfaces
 
 
 def _tls(config: Config, places: Places) -> Iterator[Problem]:
@@ -170,6 +175,14 @@ def _store(config: Config, places: Places) -> Iterator[Problem]:
             f"`{config.store.cluster}`", "one process has no replicas.",
             "delete `store.cluster`, or set `store.url` to a server of the cluster.",
         )  # fmt: skip
+
+    if not config.store.url.startswith("chdb://:") and "store.url" not in places:
+        path = config.store.url.removeprefix("chdb://")
+        if "?" in path or "#" in path:
+            yield _problem(
+                places, "data_dir", "a path without `?` and `#`", f"`{path}`",
+                "the embedded engine would take them for options.", "choose another folder.",
+            )  # fmt: skip
 
 
 def _prices(config: Config, places: Places) -> Iterator[Problem]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import yaml
 
 from collector.config.problems import Place, Problem
 
-NESTING_MAX = 32
+NESTING_MAX: Final = 32
 """Deeper than any setting; an alias that contains itself ends here."""
 
 
@@ -53,8 +54,8 @@ def parse(text: str, source: str, problems: list[Problem]) -> Node | None:
 
     `source` is what places are called; a variable has no lines, see `parse_value`.
     """
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         return None if node is None else _node(node, loader, text, source, "", 0, problems)
     except yaml.MarkedYAMLError as error:
@@ -83,8 +84,6 @@ def parse(text: str, source: str, problems: list[Problem]) -> Node | None:
                 fix="save it as UTF-8 text without control characters.",
             )
         )
-    finally:
-        loader.dispose()
     return None
 
 
@@ -128,6 +127,17 @@ def _node(
             )
         )
         return Scalar(place=place, value=None, text="")
+    if node.tag not in _TAGS:
+        problems.append(
+            Problem(
+                place=place,
+                key=key,
+                expected="a value without a tag",
+                got=f"the tag `{node.tag.replace(_YAML, '!!')}`",
+                why="tags have no meaning here; a secret is not fetched by one, for example.",
+                fix="delete the tag; AGENTRUN_ variables set any value from outside the file.",
+            )
+        )
     if isinstance(node, yaml.SequenceNode):
         return Items(
             place=place,
@@ -182,4 +192,9 @@ def _scalar(node: yaml.ScalarNode, loader: yaml.SafeLoader, text: str, place: Pl
     return Scalar(place=place, value=value, text=written, verbatim_at=quotes if verbatim else None)
 
 
-_PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float"))
+_YAML: Final = "tag:yaml.org,2002:"
+_PLAIN_TAGS: Final = frozenset(_YAML + name for name in ("null", "bool", "int", "float"))
+_TAGS: Final = _PLAIN_TAGS | {
+    _YAML + name for name in ("str", "seq", "map", "timestamp", "merge", "value")
+}
+"""What YAML gives to values that carry no tag."""

@@ -40,15 +40,29 @@ class Problem:
 
     def __str__(self) -> str:
         head = f"{self.place}: {self.key}: " if self.key else f"{self.place}: "
-        return (
-            f"{head}expected {self.expected}, got {self.got}.\n  Why: {self.why}\n  Fix: {self.fix}"
+        lines = (
+            f"{head}expected {self.expected}, got {self.got}.",
+            f"  Why: {self.why}",
+            f"  Fix: {self.fix}",
         )
+        return "\n".join(map(_printable, lines))
+
+
+def _printable(line: str) -> str:
+    """Line ends and control characters of what was written must not forge lines of a log."""
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+def _reading_order(problem: Problem) -> tuple[bool, str, int, int]:
+    """The file from top to bottom, then variables by name."""
+    place = problem.place
+    return (not place.line, place.source, place.line, place.column)
 
 
 def raise_all(problems: Iterable[Problem]) -> None:
     """Raises ConfigError with every problem, in the order of their places; nothing if none."""
-    found = sorted(
-        dict.fromkeys(problems), key=lambda p: (p.place.source, p.place.line, p.place.column)
-    )
+    found = sorted(dict.fromkeys(problems), key=_reading_order)
     if found:
         raise ConfigError("\n".join(map(str, found)))

@@ -138,11 +138,12 @@ class Reader:
     def _tuple(self, hint: Any, node: Node, key: str) -> Any:
         if not isinstance(node, Items):
             return self._wrong(node, key, "a list", "there may be several.")
+        before = len(self.problems)
         values = [
             self.value(hint, item, f"{key}[{index}]") for index, item in enumerate(node.items)
         ]
-        # Without the bad one, positions in later messages would be wrong.
-        return () if any(value is BAD for value in values) else tuple(values)
+        # With an item left out or half read, what later checks say about items would be wrong.
+        return tuple(values) if len(self.problems) == before else ()
 
     def _mapping(self, of: tuple[Any, ...], node: Node, key: str) -> Any:
         name_hint, hint = of
@@ -174,10 +175,12 @@ class Reader:
                 "a key of digits only is a number to YAML.", "put it in quotes.",
             )  # fmt: skip
         if not isinstance(value, str):
-            return self._wrong(
-                node, key, _called(bare), "YAML reads this as something else.",
-                f'put it in quotes: "{node.text}".' if node.text else "write a value.",
-            )  # fmt: skip
+            if value is None:
+                fix = "write a value, or delete the key."
+                return self._wrong(node, key, _called(bare), "the key stands there alone.", fix)
+            fix = f'put it in quotes: "{node.text}".'
+            why = "YAML reads this as something else."
+            return self._wrong(node, key, _called(bare), why, fix)
         if isinstance(constraint, Format):
             try:
                 constraint.check(value)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Final
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from otel_agentrun.redact import pattern_problem
 
@@ -30,27 +30,14 @@ class SecretUrl(str):
         return repr(masked(self))
 
 
-SECRET_PARAMETERS: Final = frozenset({"password", "passwd", "access_token", "token", "secret"})
-
-
 def masked(url: str) -> str:
-    """The URL with `***` for a password, in the authority or as a parameter."""
-    try:
-        parts = urlsplit(url)
-        user, at, host = parts.netloc.rpartition("@")
-        secret = any(name.lower() in SECRET_PARAMETERS for name, _ in parse_qsl(parts.query, True))
-    except ValueError:
-        return "***"  # what cannot be taken apart may hold a password anywhere
-    if at:
-        user = user.partition(":")[0] + (":***" if ":" in user else "")
-    query = parts.query
-    if secret:
-        query = re.sub(r"(?i)\b(\w+)=[^&;]*", _mask_parameter, query)
-    return urlunsplit(parts._replace(netloc=f"{user}{at}{host}", query=query))
+    """The URL with `***` for a password, before the host or as a parameter.
 
-
-def _mask_parameter(found: re.Match[str]) -> str:
-    return f"{found[1]}=***" if found[1].lower() in SECRET_PARAMETERS else found[0]
+    By pattern, as a URL that cannot be taken apart (a `/` in the password) must be masked too.
+    """
+    url = re.sub(r"(?s)^([^:/?#]*://[^:@/?#]*):.*@", r"\1:***@", url)
+    names = "password|passwd|access_token|token|secret"
+    return re.sub(rf"(?i)([?&;](?:{names})=)[^&;#]*", r"\1***", url)
 
 
 @dataclass(frozen=True, slots=True)
