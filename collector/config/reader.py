@@ -155,6 +155,7 @@ class Reader:
             dotted = f"{key}.{name}"
             good = self.value(name_hint, name_node, dotted) is not BAD
             value = self.value(hint, inner, dotted)
+            self.places[dotted] = node.keys[name]  # later checks are about the name
             if good and value is not BAD:
                 values[name] = value
         return MappingProxyType(values)
