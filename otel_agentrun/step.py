@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeVar, dataclass_transform
 
 __all__ = [
     "Event", "Kind", "Role", "SpanEvent", "SpanView", "Status", "Step", "ToolRequest", "Usage",
@@ -66,7 +66,19 @@ class Role(StrEnum):
     """The step that gives the final answer (`run.respond()` of our SDK)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+def value(cls: type[T]) -> type[T]:
+    """A frozen dataclass of which there is one per span.
+
+    The type checker enforces it; enforcing it at run time, too, takes 3.5 of 4.5 microseconds.
+    """
+    return dataclass(slots=True, kw_only=True)(cls)
+
+
+@value
 class Usage:
     """Tokens of one model call.  Input includes cached ones, output includes reasoning.
 
@@ -80,7 +92,7 @@ class Usage:
     reasoning_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ToolRequest:
     """A tool call as the model asked for it."""
 
@@ -231,7 +243,7 @@ def as_number(value: object) -> float | None:
 NO_LABELS: Final[Mapping[str, str]] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=True)
+@value
 class Step:
     """One span as rules and totals see it.  Times are Unix nanoseconds, money nano-USD."""
 

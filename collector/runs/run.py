@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from otel_agentrun.step import Event, Step
+from otel_agentrun.step import Event, Step, value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class Finding:
     at_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Run:
     """One bounded execution of an agent task.  "" and 0 stand for absent, `None` for unknown."""
 
@@ -149,7 +149,7 @@ class Run:
     """Grows with what is known of the trace group; the row with the greatest one is the run."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PlacedStep:
     """A step, and what the fold made of it."""
 
