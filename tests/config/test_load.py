@@ -161,7 +161,7 @@ def test_all_mistakes_are_in_one_report_with_their_places(write: Write) -> None:
     """STYLE "An error": an operator corrects the file once, not once a mistake."""
     path = write(
         """\
-reciever: {}
+receivr: {}
 receiver:
   request_bytes_max: 10
   grpc: {address: localhost}
@@ -185,7 +185,7 @@ prices:
     text = report(path, {"AGENTRUN_JOURNAL_BYTES_MAX": "many", "AGENTRUN_STORE_ULR": "x"})
 
     expected = [
-        "agentrun.yaml:1:1: reciever: expected a known setting, got `reciever`.",
+        "agentrun.yaml:1:1: receivr: expected a known setting, got `receivr`.",
         "agentrun.yaml:3:22: receiver.request_bytes_max: expected an integer from 1024 to",
         "agentrun.yaml:4:19: receiver.grpc.address: expected an address and a port from 0 to",
         "agentrun.yaml:6:15: store.flush_secs: expected a number from 0.001 to 2592000, got",
@@ -195,7 +195,7 @@ prices:
         "agentrun.yaml:12:14: redaction.patterns[0].name: expected 1 to 32 of a-z, 0-9 and _,",
         "agentrun.yaml:12:28: redaction.patterns[0].regex: expected a regular expression, got",
         "agentrun.yaml:15:25: runs.boundaries[0].match: expected `==`, got `=` (column 12 of the",
-        "agentrun.yaml:17:22: runs.boundaries[1].match: expected a regular expression, got `x(y`",
+        "agentrun.yaml:17:23: runs.boundaries[1].match: expected a regular expression, got `x(y`",
         "agentrun.yaml:17:39: runs.boundaries[1].boundary: expected `trace`, `conversation`,",
         "agentrun.yaml:19:12: prices.models[0]: expected `input_usd_per_mtok`,",
         "AGENTRUN_JOURNAL_BYTES_MAX: journal.bytes_max: expected an integer from 1024 to",
@@ -344,7 +344,7 @@ def test_a_file_that_cannot_be_read_is_a_report(tmp_path: Path) -> None:
     """A collector must not start with defaults when it was told otherwise."""
     assert "expected a readable file in UTF-8, got no such file" in report(tmp_path / "absent.yaml")
     latin = tmp_path / "latin.yaml"
-    latin.write_bytes(b"data_dir: caf\xe9\n")
+    latin.write_bytes(b"data_dir: \xe9\n")
     assert "expected a readable file in UTF-8, got 'utf-8' codec" in report(latin)
 
 

@@ -87,7 +87,7 @@ CASES: list[Any] = [
     {"receiver": {"nesting_depth_max": 3}},
     {"receiver": {"headers": "no"}},
     {"receiver": {"grpc": {"address": 4317}}},
-    {"reciever": {}},
+    {"receivr": {}},
     {"store": {"flush_rows": 1.5}},
     {"store": {"retention": {"runs_days": 0}}},
     {"prices": {"tools": {"x": -1}}},
