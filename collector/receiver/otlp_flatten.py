@@ -235,7 +235,7 @@ class Content:
 
     def _drop_repeated_keys(self, keys: pa.StringArray) -> None:
         """OTLP forbids a key twice in one list; where it happens the last one wins."""
-        self._keys: pa.StringArray = keys
+        self._keys = keys
         owners = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
         mask = last_of_each(owners, self._codes)
         if mask is None:

@@ -46,7 +46,9 @@ def faults(found: Items, earliest_ns: int, latest_ns: int) -> dict[str, Mask]:
 def _stated_times(items: pa.StructArray) -> otlp_digest.Numbers:
     """The event's time, or when it was observed; 0 where neither is stated."""
     times = items.field("time_unix_nano").to_numpy()
-    return np.where(times == 0, items.field("observed_time_unix_nano").to_numpy(), times)
+    observed = items.field("observed_time_unix_nano").to_numpy()
+    stated: otlp_digest.Numbers = np.where(times == 0, observed, times)
+    return stated
 
 
 def attribute_lists(items: Items) -> dict[str, Ragged]:

@@ -87,7 +87,7 @@ def file_descriptor() -> FileDescriptorProto:
 def handler(signal: Signal) -> Any:
     """A `ptars` handler that turns request bytes of `signal` into a nested record batch."""
     pool = DescriptorPool()
-    pool.Add(file_descriptor())  # type: ignore[no-untyped-call]  # typeshed leaves it bare
+    pool.Add(file_descriptor())
     name = {Signal.TRACES: "Traces", Signal.LOGS: "Logs"}[signal]
-    descriptor = pool.FindMessageTypeByName(f"{PACKAGE}.{name}")  # type: ignore[no-untyped-call]
+    descriptor = pool.FindMessageTypeByName(f"{PACKAGE}.{name}")
     return HandlerPool([descriptor.file]).get_for_message(descriptor)

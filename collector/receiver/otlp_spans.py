@@ -205,4 +205,5 @@ def versions(
     """`model.span_version` for a column."""
     ends = (end_ns >> np.uint64(END_SHIFT)) << np.uint64(26)
     counted = np.minimum(attributes, COUNT_MAX).astype(np.uint64) << np.uint64(HASH_BITS)
-    return ends | counted | (digests & np.uint64((1 << HASH_BITS) - 1))
+    version: NDArray[np.uint64] = ends | counted | (digests & np.uint64((1 << HASH_BITS) - 1))
+    return version
