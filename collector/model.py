@@ -67,8 +67,8 @@ SPANS: Final = pa.schema(
 )
 """One row per span.  Ids are lower-case hex; a missing parent is "".  SpanKind is `Unspecified`,
 `Internal`, `Server`, `Client`, `Producer` or `Consumer`; StatusCode `Unset`, `Ok` or `Error`.
-Attribute values are text (`SpanAttributeTypes` keeps the branch): booleans `true`/`false`, structures
-JSON, bytes base64, an empty AnyValue "".  `IngestAttributes` holds what the API key and the headers
+Attribute values are text (`SpanAttributeTypes` keeps the branch): booleans `true`/`false`,
+structures JSON, bytes base64, an empty AnyValue "".  `IngestAttributes` holds what the API key and the headers
 of the export request say.  `Version` orders several versions of one span: see `span_version`."""
 
 LOGS: Final = pa.schema(
@@ -117,7 +117,7 @@ COUNT_MAX: Final = 63
 def span_version(end_ns: int, attributes: int, content_hash: int) -> int:
     """Later end, then more attributes, then content: the same answer wherever it is asked.
 
-    63 bits: the end in units of 2**24 ns (17 ms), the number of attributes up to 63, 20 bits of hash.
+    63 bits: the end in units of 2**24 ns (17 ms), the number of attributes up to 63, 20 of hash.
     """
     counted = min(attributes, COUNT_MAX)
     return ((end_ns >> END_SHIFT) << 26) | (counted << HASH_BITS) | (content_hash & 0xFFFFF)

@@ -22,6 +22,7 @@ from otel_agentrun.step import Event, SpanEvent, SpanView, Step
 NOTHING: Final[Mapping[str, str]] = {}
 
 is_logic_key = lru_cache(maxsize=65_536)(dialects.is_logic_key)
+is_root_key = lru_cache(maxsize=65_536)(dialects.is_root_key)
 
 
 def steps_of(batch: pa.RecordBatch) -> list[Step]:
@@ -29,8 +30,16 @@ def steps_of(batch: pa.RecordBatch) -> list[Step]:
     return [dialects.step(view) for view in views_of(batch)]
 
 
-def views_of(batch: pa.RecordBatch, wanted: Callable[[str], bool] = is_logic_key) -> list[SpanView]:
-    """Views over the rows of a SPANS batch, with the attributes whose key is `wanted`."""
+def views_of(
+    batch: pa.RecordBatch,
+    wanted: Callable[[str], bool] = is_logic_key,
+    roots_only: Callable[[str], bool] | None = is_root_key,
+) -> list[SpanView]:
+    """Views over the rows of a SPANS batch, with the attributes whose key is `wanted`.
+
+    Of spans without a parent also those that `roots_only` names: large ones that every model span
+    repeats and only a run's input needs.
+    """
     rows = batch.num_rows
     if rows == 0:
         return []
@@ -38,7 +47,9 @@ def views_of(batch: pa.RecordBatch, wanted: Callable[[str], bool] = is_logic_key
     starts = batch.column("Timestamp").cast(pa.int64()).to_pylist()
     durations = batch.column("Duration").to_pylist()
     versions = batch.column("Version").to_pylist()
-    attributes = dicts_of(batch.column("SpanAttributes"), wanted)
+    parents = text["ParentSpanId"]
+    roots = [row for row, parent in enumerate(parents) if not parent] if roots_only else []
+    attributes = dicts_of(batch.column("SpanAttributes"), wanted, roots, roots_only)
     resources = shared_dicts_of(batch.column("ResourceAttributes"))
     ingests = shared_dicts_of(batch.column("IngestAttributes"))
     events = _events_of(batch)
@@ -105,8 +116,13 @@ def flat(column: pa.MapArray) -> tuple[np.ndarray[Any, Any], pa.Array, pa.Array]
     )
 
 
-def dicts_of(column: pa.MapArray, wanted: Callable[[str], bool]) -> list[dict[str, str]]:
-    """One dict per row with the entries whose key is wanted."""
+def dicts_of(
+    column: pa.MapArray,
+    wanted: Callable[[str], bool],
+    roots: Sequence[int] = (),
+    roots_only: Callable[[str], bool] | None = None,
+) -> list[dict[str, str]]:
+    """One dict per row with the entries whose key is wanted there."""
     rows = len(column)
     found: list[dict[str, str]] = [{} for _ in range(rows)]
     offsets, keys, values = flat(column)
@@ -114,14 +130,21 @@ def dicts_of(column: pa.MapArray, wanted: Callable[[str], bool]) -> list[dict[st
         return found
     coded = keys.dictionary_encode()
     names = coded.dictionary.to_pylist()
-    chosen = np.fromiter((wanted(name) for name in names), dtype=bool, count=len(names))
     codes = coded.indices.to_numpy()
-    picked = np.flatnonzero(chosen[codes])
+    chosen = np.fromiter(map(wanted, names), dtype=bool, count=len(names))[codes]
+    owners = np.repeat(np.arange(rows), np.diff(offsets))
+    if roots and roots_only is not None:
+        is_root = np.zeros(rows, dtype=bool)
+        is_root[roots] = True
+        for_roots = np.fromiter(map(roots_only, names), dtype=bool, count=len(names))
+        chosen |= for_roots[codes] & is_root[owners]
+    picked = np.flatnonzero(chosen)
     if len(picked) == 0:
         return found
-    owners = np.repeat(np.arange(rows), np.diff(offsets))[picked]
     texts = values.take(pa.array(picked)).to_pylist()
-    for row, code, value in zip(owners.tolist(), codes[picked].tolist(), texts, strict=True):
+    for row, code, value in zip(
+        owners[picked].tolist(), codes[picked].tolist(), texts, strict=True
+    ):
         found[row][names[code]] = value
     return found
 

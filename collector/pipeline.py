@@ -90,8 +90,13 @@ class Pipeline:
         settings: PipelineSettings,
         dead_letters: Callable[[], list[DeadLetter]] = list,
         on_runs: Callable[[Sequence[Run]], None] = lambda _: None,
+        on_connected: Callable[[], None] = lambda: None,
     ) -> None:
-        """`dead_letters` gives those that wait to be stored; `on_runs` hears of written runs."""
+        """`dead_letters` gives those that wait to be stored; `on_runs` hears of written runs.
+
+        `on_connected` is called in the fold thread until it raises no StoreError, before anything
+        is read from the journal.
+        """
         self._journal = journal
         self._assembler = assembler
         self._write = write
@@ -100,6 +105,7 @@ class Pipeline:
         self._settings = settings
         self._dead_letters = dead_letters
         self._on_runs = on_runs
+        self._on_connected = on_connected
         self._pending = Pending()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._writing: Future[None] | None = None
@@ -108,6 +114,10 @@ class Pipeline:
         self._abandon = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fold", daemon=True)
         self._housekept = 0.0
+        self.runs_written = 0
+        """Rows of runs, counting each time one was written."""
+        self.open_runs = 0
+        """As of the last look around."""
         self.failure = ""
         """Why the store does not take what it should, in words; "" while it does."""
 
@@ -120,6 +130,8 @@ class Pipeline:
         What is left stays in the journal for the next process.
         """
         self._stopping.set()
+        if self.failure:  # the store is not there: waiting for it would only delay the end
+            self._abandon.set()
         self._thread.join(drain_secs)
         self._abandon.set()
         self._thread.join()
@@ -160,6 +172,8 @@ class Pipeline:
 
     def _run(self) -> None:
         try:
+            if not self._insist(self._on_connected, "connect"):
+                return
             while not self._stopping.is_set():
                 self._step()
             while not self._abandon.is_set() and (entry := self._journal.next(0.0)) is not None:
@@ -250,6 +264,7 @@ class Pipeline:
     def _housekeep(self) -> None:
         """Close what is quiet, forget what has ended, write letters nobody else triggers."""
         now_ns = time.time_ns()
+        self.open_runs = self._assembler.open_runs
         self._record(self._assembler.quiet(now_ns))
         if self._writing is None or self._writing.done():
             self._assembler.forget(now_ns)
@@ -330,6 +345,7 @@ class Pipeline:
         if pending.upto is not None:
             self._journal.release(pending.upto)
         if flush.runs:
+            self.runs_written += len(flush.runs)
             self._on_runs(flush.runs)
 
     def _insist(self, action: Callable[[], None], what: str) -> bool:

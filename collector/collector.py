@@ -1,0 +1,233 @@
+"""One collector without its listeners: journal, pipeline and store, opened and closed together."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+
+from collector import records, settings
+from collector.accounting import Accounting
+from collector.api.health import Check, disk_check, probe
+from collector.api.service import Document, RunQuery, Selector, format_time
+from collector.api.updates import Updates
+from collector.config import Config
+from collector.errors import StoreError
+from collector.intake import JournalIntake
+from collector.journal.entry import Entry
+from collector.journal.journal import Journal
+from collector.journal.segment import RecordKind
+from collector.pipeline import Pipeline
+from collector.receiver.decode import Decoder
+from collector.redaction import ArrowRedactor, load_or_create_key
+from collector.runs.assembler import Assembler, Stored, Unknown
+from collector.runs.events import ERASED, make_event
+from collector.runs.run import DeadLetter, Run
+from collector.store.client import Store
+from collector.store.documents import Documents
+from collector.store.link import StoreLink
+from collector.store.reader import Reader, RunFilter
+from collector.store.recall import Recall
+from collector.store.writer import Flush, Writer
+from otel_agentrun.step import Event
+
+log = logging.getLogger(__name__)
+
+FREE_BYTES_MIN = 512 << 20
+RECORD_SECS = 10.0
+"""An event of ours is durable within this time, or the caller is told to try again."""
+
+
+class Collector:
+    """Use as a context manager; `pipeline.start()` is part of opening."""
+
+    def __init__(self, config: Config) -> None:
+        """Raises ConfigError (journal directory), StoreError (an embedded store that is held)."""
+        self.config = config
+        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        key = load_or_create_key(config.data_dir / "redaction.key")
+        redactor = ArrowRedactor(settings.redaction(config, key))
+        self.accounting = Accounting()
+        self.updates = Updates()
+        self._writer_id = random.getrandbits(63)
+        self.link = StoreLink(self._open_store, settings.retention(config))
+        self._writer: Writer | None = None
+        self._reach_store()
+        self.journal = Journal.open(settings.journal(config), self._committed)
+        try:
+            for kind, items in self.journal.recovered.items():
+                self.accounting.recovered(records.SIGNAL_OF[kind], items)
+            decoder = Decoder(settings.decode_limits(config), redactor)
+            self.intake = JournalIntake(decoder, self.journal, self.accounting)
+            self.assembler = Assembler(settings.assembler(config), settings.pricing(config.prices))
+            self.pipeline = Pipeline(
+                journal=self.journal,
+                assembler=self.assembler,
+                write=self._write,
+                recall=self._recall,
+                accounting=self.accounting,
+                settings=settings.pipeline(config),
+                dead_letters=self._dead_letters,
+                on_runs=self._publish,
+                on_connected=self._connected,
+            )
+        except BaseException:
+            self.journal.close()
+            self.link.close()
+            raise
+        self.pipeline.start()
+
+    def __enter__(self) -> Collector:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self, drain_secs: float = 10.0) -> None:
+        """Write what is there, for `drain_secs` at most; the journal keeps the rest."""
+        self.pipeline.stop(drain_secs)
+        self.intake.close()
+        self.journal.close()
+        self.link.close()
+
+    # ------------------------------------------------------------------ what the API does
+
+    def runs(self, query: RunQuery) -> list[Document]:
+        """`RunReader` of the API."""
+        return self._documents().runs(run_filter(query))
+
+    def run(self, run_id: str) -> Document | None:
+        """`RunReader` of the API."""
+        return self._documents().show(run_id)
+
+    def record(self, event: Event) -> None:
+        """Journal an event and wait until it is folded and stored.
+
+        Raises RetryableError while the journal takes nothing, StoreError.
+        """
+        appended = self.journal.append(RecordKind.EVENT, records.encode_events([event]), 1)
+        appended.result(RECORD_SECS)
+        self.pipeline.call(self.pipeline.drain).result(RECORD_SECS)
+
+    def erase(self, selector: Selector, *, actor: str) -> Document:
+        """Erase the trace groups of the selected runs everywhere, and record who did."""
+        return self.pipeline.call(lambda: self._erase(selector, actor)).result()
+
+    def _erase(self, selector: Selector, actor: str) -> Document:
+        """In the fold thread: nothing is read from the journal or written meanwhile."""
+        from collector.store.erase import Eraser
+
+        self.pipeline.drain()
+        eraser = Eraser(self.link.get())
+        found = eraser.find(selector)
+        # From here on nothing of these traces is taken any more, late or resent.
+        self.intake.erased = frozenset(self.intake.erased) | found.trace_ids
+        self.assembler.erase(found.trace_ids)
+        erased = eraser.erase(found)
+        self.journal.drop_released()
+        self.journal.drop_quarantined()
+        event = make_event(
+            ERASED,
+            time.time_ns(),
+            attributes={
+                "agentrun.actor": actor,
+                "agentrun.erased.runs": str(len(found.run_ids)),
+                "agentrun.erased.traces": str(len(found.trace_ids)),
+            },
+        )
+        self._write(Flush(events=[(event, "", "")]))
+        return {**erased, "actor": actor, "at": format_time(event.at_ns)}
+
+    def gauges(self) -> dict[str, Callable[[], float]]:
+        """What `/metrics` reads at each scrape."""
+        stats = self.journal.stats
+        return {
+            "agentrun_journal_bytes": lambda: stats().bytes,
+            "agentrun_journal_bytes_max": lambda: stats().bytes_max,
+            "agentrun_journal_segments": lambda: stats().segments,
+            "agentrun_open_runs": lambda: self.pipeline.open_runs,
+            "agentrun_open_steps": lambda: self.assembler.steps,
+            "agentrun_open_groups": lambda: self.assembler.groups,
+        }
+
+    def checks(self) -> dict[str, Check]:
+        """What `/readyz` and `agentrun doctor` ask."""
+
+        def journal() -> None:
+            failing = self.journal.stats().failing
+            if failing:
+                raise OSError(failing)
+
+        def pipeline() -> None:
+            if self.pipeline.failure:
+                raise StoreError(self.pipeline.failure)
+
+        def store() -> None:
+            self._writer_for(self.link.get()).canary(time.time_ns())
+
+        return {
+            "journal": probe("journal", journal, "writable"),
+            "store": probe("store", store, "a canary was written and read back"),
+            "pipeline": probe("pipeline", pipeline, "what is acknowledged reaches the store"),
+            "disk": disk_check(self.config.data_dir, free_min_bytes=FREE_BYTES_MIN),
+        }
+
+    # ------------------------------------------------------------------ wiring
+
+    def _open_store(self) -> Store:
+        config = self.config.store
+        return Store.open(str(config.url), database=config.database, cluster=config.cluster or None)
+
+    def _reach_store(self) -> None:
+        """An embedded store must open; a server may be down, the journal bridges that."""
+        try:
+            self.link.get()
+        except StoreError as error:
+            if str(self.config.store.url).startswith("chdb"):
+                raise
+            log.warning("store_not_reachable", extra={"reason": str(error), "fix": error.hint})
+
+    def _writer_for(self, store: Store) -> Writer:
+        if self._writer is None:
+            self._writer = Writer(
+                store,
+                inline_value_bytes_max=self.config.store.inline_value_bytes_max,
+                writer_id=self._writer_id,
+            )
+        return self._writer
+
+    def _write(self, flush: Flush) -> None:
+        self._writer_for(self.link.get()).write(flush)
+
+    def _committed(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self.accounting.accepted(records.SIGNAL_OF[entry.kind], entry.items)
+
+    def _dead_letters(self) -> list[DeadLetter]:
+        waiting = self.intake.dead_letters
+        return [waiting.popleft() for _ in range(len(waiting))]
+
+    def _documents(self) -> Documents:
+        return Documents(Reader(self.link.get()))
+
+    def _recall(self, unknown: Unknown) -> list[Stored]:
+        return Recall(Reader(self.link.get()))(unknown)
+
+    def _connected(self) -> None:
+        """In the fold thread, once the store answers: erased traces, and runs that are open."""
+        reader = Reader(self.link.get())
+        self.intake.erased = frozenset(self.intake.erased) | reader.all_tombstones()
+        for stored in Recall(reader).open_groups():
+            self.assembler.restore(stored, time.time_ns())
+
+    def _publish(self, runs: Sequence[Run]) -> None:
+        if self.updates.wanted:
+            self.updates.publish(self._documents().of(runs))
+
+
+def run_filter(query: RunQuery) -> RunFilter:
+    """The same filter in the store's words."""
+    names = [each.name for each in fields(RunFilter)]
+    return RunFilter(**{name: getattr(query, name) for name in names})
