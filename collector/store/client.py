@@ -11,7 +11,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import clickhouse_connect
@@ -22,6 +22,8 @@ from collector.errors import StoreError
 from collector.store.failures import store_error
 from collector.store.url import StoreUrl, parse_url
 
+IDS_MAX: Final = 5_000
+"""Ids in one statement; more of them become several."""
 CLIENTS_MAX: Final = 8
 """Queries at the same time; further ones wait for a client."""
 
@@ -52,7 +54,7 @@ EMBEDDED: Final[Mapping[str, Any]] = {
 
 
 class Store:
-    """A pool of clients to one database.  Safe to use from any thread; every error is a StoreError."""
+    """A pool of clients to one database.  Safe in any thread; every error is a StoreError."""
 
     def __init__(
         self, url: StoreUrl, *, database: str, cluster: str | None, settings: Mapping[str, Any]
@@ -79,15 +81,13 @@ class Store:
     ) -> Store:
         """Connect, creating `database` if needed.
 
-        `url` is `chdb:///path`, `chdb://:memory:` or `clickhouse[s]://user:password@host:port/db`; a
-        database in the URL wins.  `cluster` is the name for ON CLUSTER and Distributed tables.
+        `url` is `chdb:///path`, `chdb://:memory:` or `clickhouse[s]://user:password@host:port/db`;
+        a database in the URL wins.  `cluster` is the name for ON CLUSTER and Distributed tables.
         Raises StoreError with a hint, ConfigError for a URL that is none.
         """
         parsed = parse_url(url)
         merged = {**parsed.settings, **(settings or {})}
-        store = cls(
-            parsed, database=parsed.database or database, cluster=cluster, settings=merged
-        )
+        store = cls(parsed, database=parsed.database or database, cluster=cluster, settings=merged)
         try:
             store._create_database()
         except BaseException:
@@ -210,7 +210,9 @@ class Store:
         if self.embedded and os.environ.get("TZ") != "UTC":
             os.environ["TZ"] = "UTC"
             time.tzset()
-        client: Client = clickhouse_connect.get_client(**self.url.arguments, settings=self._settings)
+        client: Client = clickhouse_connect.get_client(
+            **self.url.arguments, settings=self._settings
+        )
         # Not as an argument: the first queries of a connection fail where it does not exist yet.
         if database:
             client.database = database
@@ -263,3 +265,10 @@ def _sequences(parameters: Mapping[str, Any] | None) -> dict[str, Any] | None:
         else value
         for name, value in parameters.items()
     }
+
+
+def chunks(ids: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    """Distinct ids, at most `IDS_MAX` at a time; none for none."""
+    distinct = sorted(set(ids))
+    for start in range(0, len(distinct), IDS_MAX):
+        yield tuple(distinct[start : start + IDS_MAX])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import pyarrow as pa
@@ -74,7 +75,7 @@ def _slices(column: pa.ChunkedArray) -> Iterator[tuple[pa.Array, Iterator[tuple[
     """Per chunk: the list array, and where each of its rows begins and ends in its values."""
     for chunk in column.chunks:
         offsets = chunk.offsets.to_numpy().tolist()
-        yield chunk, zip(offsets, offsets[1:], strict=False)
+        yield chunk, pairwise(offsets)
 
 
 _int64 = _or_repaired(pa.int64(), _clamped(INT64_MIN, INT64_MAX))

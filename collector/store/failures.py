@@ -82,7 +82,14 @@ def _code(error: Exception, text: str) -> int | None:
 def _is_connection_failure(lower: str) -> bool:
     return any(
         sign in lower
-        for sign in ("refused", "connection", "timed out", "unreachable", "resolve", "name or service")
+        for sign in (
+            "refused",
+            "connection",
+            "timed out",
+            "unreachable",
+            "resolve",
+            "name or service",
+        )
     )
 
 

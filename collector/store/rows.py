@@ -1,7 +1,7 @@
 """Runs, steps, events <-> rows of their tables, without loss and a whole column at a time.
 
-A field's column is its name in CamelCase with the codec of its type, so that a new field of `Run` or
-`Step` needs a migration and nothing here; what is named or built otherwise is listed below.
+A field's column is its name in CamelCase with the codec of its type, so that a new field of `Run`
+or `Step` needs a migration and nothing here; what is named or built otherwise is listed below.
 """
 
 from __future__ import annotations
@@ -98,7 +98,11 @@ TOTAL: Final = _fields(Counts, {}, "Total")
 EVENT: Final = _fields(Event, {"at_ns": ("Timestamp", TIMES), "run_id": ("EnclosingRunId", TEXT)})
 DEAD_LETTER: Final = _fields(DeadLetter, {"at_ns": ("Timestamp", TIMES)})
 
-REQUEST_COLUMNS: Final = ("ToolRequests.Name", "ToolRequests.CallId", "ToolRequests.ArgumentsDigest")
+REQUEST_COLUMNS: Final = (
+    "ToolRequests.Name",
+    "ToolRequests.CallId",
+    "ToolRequests.ArgumentsDigest",
+)
 LINK_COLUMNS: Final = ("Links.TraceId", "Links.SpanId")
 FINDINGS: Final = (
     Field("Findings.Rule", "rule", TUPLES),

@@ -89,7 +89,7 @@ class Migration:
 def migrations() -> tuple[Migration, ...]:
     """All there are, in order.  A missing half is our own mistake."""
     folder = data("schemas") / "clickhouse"
-    found = []
+    found: list[Migration] = []
     for path in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if not path.name.endswith(UP):
             continue
@@ -161,9 +161,7 @@ def _ttl(table: str, days: int | None, cluster: str | None) -> str:
     target = local_table(table, cluster)
     if days is None:
         return f"ALTER TABLE {target} REMOVE TTL"
-    return (
-        f"ALTER TABLE {target} MODIFY TTL toDateTime(ReceivedAt) + toIntervalDay({days})"
-    )
+    return f"ALTER TABLE {target} MODIFY TTL toDateTime(ReceivedAt) + toIntervalDay({days})"
 
 
 def render(cluster: str | None = None, retention: Retention | None = None) -> str:
@@ -239,8 +237,10 @@ def _embedded(statement: str) -> str:
     if not statement.startswith("CREATE TABLE"):
         return statement
     settings = ", ".join(f"{name} = {value}" for name, value in EMBEDDED.items())
-    return f"{statement}, {settings}" if "\nSETTINGS " in statement else (
-        f"{statement}\nSETTINGS {settings}"
+    return (
+        f"{statement}, {settings}"
+        if "\nSETTINGS " in statement
+        else (f"{statement}\nSETTINGS {settings}")
     )
 
 

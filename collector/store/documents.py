@@ -1,0 +1,102 @@
+"""Runs as documents: rows of runs and steps, with content read from the raw spans."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from collector.runs.document import Document, event_document, run_document, step_document
+from collector.runs.run import Run
+from otel_agentrun import dialects
+from otel_agentrun.step import Event, SpanView
+
+if TYPE_CHECKING:
+    from collector.store.reader import Reader
+
+MINUTE_NS: Final = 60_000_000_000
+Key = tuple[str, str]
+"""(trace id, span id)."""
+
+
+def run_documents(reader: Reader, runs: Sequence[Run]) -> list[Document]:
+    """Documents of these runs, their input and output read in one go."""
+    spans, logs = _content_spans(reader, runs)
+    return [run_document(run, *_input_output(run, spans, logs)) for run in runs]
+
+
+def shown(reader: Reader, run: Run) -> Document:
+    """`{run, steps, events}`."""
+    placed = reader.steps([run])
+    spans: dict[Key, SpanView] = {}
+    logs: dict[Key, list[Event]] = {}
+    if placed:
+        since = min(entry.step.start_ns for entry in placed)
+        until = max(entry.step.start_ns for entry in placed) + 1
+        spans = _by_key(reader.spans(run.trace_ids, since_ns=since, until_ns=until))
+        logs = _by_span(reader.logs(run.trace_ids, since_ns=since - MINUTE_NS))
+    steps = []
+    for rank, entry in enumerate(placed, 1):
+        key = (entry.step.trace_id, entry.step.span_id)
+        view = spans.get(key)
+        content = dialects.content(view, logs.get(key, ())) if view else None
+        steps.append(step_document(entry, view, content, rank))
+    return {
+        "run": run_document(run, *_input_output(run, spans, logs)),
+        "steps": steps,
+        "events": [event_document(*pair) for pair in reader.events([run])],
+    }
+
+
+def _content_spans(
+    reader: Reader, runs: Sequence[Run]
+) -> tuple[dict[Key, SpanView], dict[Key, list[Event]]]:
+    """The spans that hold these runs' input and output, and the log records of those spans."""
+    keys = {key for run in runs for key in _content_keys(run)}
+    if not keys:
+        return {}, {}
+    trace_ids = {trace_id for trace_id, _ in keys}
+    span_ids = {span_id for _, span_id in keys}
+    since = min(run.started_at_ns for run in runs) - MINUTE_NS
+    spans = reader.spans(trace_ids, span_ids, since_ns=since)
+    logs = reader.logs(trace_ids, span_ids, since_ns=since)
+    return _by_key(spans), _by_span(logs)
+
+
+def _content_keys(run: Run) -> Iterable[Key]:
+    if run.root_span_id:
+        yield from ((trace_id, run.root_span_id) for trace_id in run.trace_ids)
+    for key in (run.input_span, run.output_span):
+        if key[1]:
+            yield key
+
+
+def _by_key(views: Iterable[SpanView]) -> dict[Key, SpanView]:
+    return {(view.trace_id, view.span_id): view for view in views}
+
+
+def _by_span(events: Iterable[Event]) -> dict[Key, list[Event]]:
+    found: dict[Key, list[Event]] = defaultdict(list)
+    for event in events:
+        found[event.trace_id, event.span_id].append(event)
+    return found
+
+
+def _input_output(
+    run: Run, spans: dict[Key, SpanView], logs: dict[Key, list[Event]]
+) -> tuple[str | None, str | None]:
+    """What the root says of itself, else what the first and the last model call show."""
+
+    def read(key: Key) -> dialects.Content | None:
+        view = spans.get(key)
+        return dialects.content(view, logs.get(key, ())) if view else None
+
+    roots = (read((trace_id, run.root_span_id)) for trace_id in run.trace_ids)
+    root = next((content for content in roots if content), None)
+    input_ = root.input if root else None
+    output = root.output if root else None
+    if not input_ and (content := read(run.input_span)):
+        input_ = dialects.task(content)
+    if not output and (content := read(run.output_span)):
+        output = dialects.answer(content) or content.output
+    return input_ or None, output or None

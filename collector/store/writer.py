@@ -1,0 +1,162 @@
+"""Everything of one flush into its tables, in an order and a form that make a retry harmless.
+
+Every table absorbs a repeated row (docs/store.md), so that a flush that failed half-way, or whose
+answer was lost, is written again as a whole.  Runs go last: who sees a run finds its steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.errors import StoreError
+from collector.model import LOGS, SPANS
+from collector.runs.run import DeadLetter, PlacedStep, Removed, Run
+from collector.store import rows
+from collector.store.client import Store
+from collector.store.content import move_large
+from otel_agentrun.step import Event
+
+PARTITIONS_MAX: Final = 90
+"""Per insert: the engine refuses a block over more than 100."""
+NOT_STORED: Final = ("SpanAttributeTypes",)
+"""Text is what readers ask for, and the types cost a map's worth of merging per span."""
+HOUR_NS: Final = 3_600_000_000_000
+"""Rows of a run that start in the same hour have the same key."""
+DAY: Final = "day"
+MONTH: Final = "month"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flush:
+    """What is to be stored together."""
+
+    spans: Sequence[pa.RecordBatch] = ()
+    """`model.SPANS`."""
+    logs: Sequence[pa.RecordBatch] = ()
+    """`model.LOGS`."""
+    steps: Sequence[PlacedStep] = ()
+    runs: Sequence[Run] = ()
+    removed: Sequence[Removed] = ()
+    """Run rows that are no more, also those of runs whose start moved to another hour."""
+    events: Sequence[tuple[Event, str, str]] = ()
+    """(event, run id, group id)."""
+    dead_letters: Sequence[DeadLetter] = ()
+
+
+class Writer:
+    """Writes flushes; one at a time."""
+
+    def __init__(
+        self, store: Store, *, inline_value_bytes_max: int = 16_384, writer_id: int = 0
+    ) -> None:
+        """`writer_id` tells this collector process from others that write to the same store."""
+        self._store = store
+        self._inline_value_bytes_max = inline_value_bytes_max
+        self._writer_id = writer_id
+
+    def write(self, flush: Flush) -> None:
+        """Store all of it.  Raises StoreError; then write the same flush again."""
+        if flush.spans:
+            self._write_spans(flush.spans)
+        if flush.logs:
+            logs = pa.Table.from_batches(flush.logs, LOGS)
+            self._insert("otel_logs", logs, "Timestamp", DAY)
+        if flush.events:
+            self._insert("agent_events", rows.event_rows(flush.events), "Timestamp", MONTH)
+        if flush.dead_letters:
+            letters = rows.dead_letter_rows(flush.dead_letters)
+            self._insert("dead_letters", letters, "Timestamp", MONTH)
+        if flush.steps:
+            self._insert("agent_steps", rows.step_rows(flush.steps), "Timestamp", DAY)
+        if flush.runs or flush.removed:
+            runs = rows.run_rows(flush.runs, _elsewhere(flush.removed, flush.runs))
+            self._insert("agent_runs", runs, "StartTime", MONTH)
+
+    def canary(self, value: int) -> None:
+        """Write `value` (growing, such as a time) and read it back.  Raises StoreError."""
+        row = {"WriterId": [self._writer_id], "Value": [value]}
+        self._store.insert_arrow(
+            "store_canary", pa.table(row, schema=pa.schema(dict.fromkeys(row, pa.uint64())))
+        )
+        found = self._store.column(
+            "SELECT max(Value) FROM store_canary WHERE WriterId = %(writer)s",
+            {"writer": self._writer_id},
+        )
+        if found[0] < value:
+            raise StoreError(
+                f"{self._store.url}: a row was written but could not be read back",
+                "Check replication lag, and that the URL's host serves what it stores.",
+            )
+
+    def _write_spans(self, batches: Sequence[pa.RecordBatch]) -> None:
+        spans = pa.Table.from_batches(batches, SPANS).drop_columns(list(NOT_STORED))
+        spans = spans.combine_chunks()
+        # The index goes first: a trace that is stored but not known would never be folded again.
+        traces = trace_rows(spans, self._writer_id)
+        self._insert("otel_traces_trace_id_ts", traces, "Start", DAY)
+        spans, content = move_large(spans, self._inline_value_bytes_max)
+        if content is not None:
+            self._insert("agent_content", content, "Timestamp", DAY)
+        self._insert("otel_traces", spans, "Timestamp", DAY)
+
+    def _insert(self, table: str, data: pa.Table, time: str, unit: str) -> None:
+        for part in by_partition(data, time, unit):
+            self._store.insert_arrow(table, part)
+
+
+def _elsewhere(removed: Sequence[Removed], runs: Sequence[Run]) -> list[Removed]:
+    """Without the rows that a live run of the same key replaces by itself."""
+    live = {(run.started_at_ns // HOUR_NS, run.run_id) for run in runs}
+    return [row for row in removed if (row.started_at_ns // HOUR_NS, row.run_id) not in live]
+
+
+def trace_rows(spans: pa.Table, writer_id: int) -> pa.Table:
+    """Rows of `otel_traces_trace_id_ts`: first and last start of each trace in `spans`."""
+    seconds = pa.timestamp("s", tz="UTC")
+    times = pa.table(
+        {
+            "TraceId": spans["TraceId"],
+            "Timestamp": pc.cast(spans["Timestamp"], seconds, safe=False),
+            "ReceivedAt": pc.cast(spans["ReceivedAt"], seconds, safe=False),
+        }
+    )
+    found = times.group_by("TraceId", use_threads=False).aggregate(
+        [("Timestamp", "min"), ("Timestamp", "max"), ("ReceivedAt", "max")]
+    )
+    writers = pa.array([writer_id], pa.uint64())
+    offsets = pa.array([0, 1], pa.int32())
+    one = pa.ListArray.from_arrays(offsets, writers)
+    return pa.table(
+        {
+            "TraceId": found["TraceId"],
+            "Start": found["Timestamp_min"],
+            "End": found["Timestamp_max"],
+            "ReceivedAt": found["ReceivedAt_max"],
+            "Writers": one.take(pa.array([0] * len(found), pa.int32())),
+        }
+    )
+
+
+def by_partition(data: pa.Table, time: str, unit: str) -> Iterator[pa.Table]:
+    """`data` in pieces of at most `PARTITIONS_MAX` partitions each; nearly always one piece."""
+    column = data[time]
+    ends = pc.min_max(column)
+    if len(data) and _span_days(ends) < PARTITIONS_MAX:
+        yield data
+        return
+    partitions = pc.floor_temporal(column, unit=unit)
+    distinct = sorted(pc.unique(partitions).to_pylist())
+    for start in range(0, len(distinct), PARTITIONS_MAX):
+        some = pa.array(distinct[start : start + PARTITIONS_MAX], column.type)
+        yield data.filter(pc.is_in(partitions, some))
+
+
+def _span_days(ends: pa.StructScalar) -> float:
+    seconds = pa.timestamp("s", tz="UTC")
+    first, last = (pc.cast(ends[name], seconds, safe=False).value for name in ("min", "max"))
+    return float(last - first) / 86_400
