@@ -6,7 +6,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 
 from collector import records, settings
 from collector.accounting import Accounting
@@ -26,9 +25,8 @@ from collector.runs.assembler import Assembler, Stored, Unknown
 from collector.runs.events import ERASED, make_event
 from collector.runs.run import DeadLetter, Run
 from collector.store.client import Store
-from collector.store.documents import Documents
 from collector.store.link import StoreLink
-from collector.store.reader import Reader, RunFilter
+from collector.store.reader import Reader
 from collector.store.recall import Recall
 from collector.store.writer import Flush, Writer
 from otel_agentrun.step import Event
@@ -96,11 +94,11 @@ class Collector:
 
     def runs(self, query: RunQuery) -> list[Document]:
         """`RunReader` of the API."""
-        return self._documents().runs(run_filter(query))
+        return self._reader().run_documents(query)
 
     def run(self, run_id: str) -> Document | None:
         """`RunReader` of the API."""
-        return self._documents().show(run_id)
+        return self._reader().run_document(run_id)
 
     def record(self, event: Event) -> None:
         """Journal an event and wait until it is folded and stored.
@@ -209,25 +207,19 @@ class Collector:
         waiting = self.intake.dead_letters
         return [waiting.popleft() for _ in range(len(waiting))]
 
-    def _documents(self) -> Documents:
-        return Documents(Reader(self.link.get()))
+    def _reader(self) -> Reader:
+        return Reader(self.link.get())
 
     def _recall(self, unknown: Unknown) -> list[Stored]:
-        return Recall(Reader(self.link.get()))(unknown)
+        return Recall(self._reader())(unknown)
 
     def _connected(self) -> None:
         """In the fold thread, once the store answers: erased traces, and runs that are open."""
-        reader = Reader(self.link.get())
-        self.intake.erased = frozenset(self.intake.erased) | reader.all_tombstones()
+        reader = self._reader()
+        self.intake.erased = frozenset(self.intake.erased) | reader.erased_traces()
         for stored in Recall(reader).open_groups():
             self.assembler.restore(stored, time.time_ns())
 
     def _publish(self, runs: Sequence[Run]) -> None:
         if self.updates.wanted:
-            self.updates.publish(self._documents().of(runs))
-
-
-def run_filter(query: RunQuery) -> RunFilter:
-    """The same filter in the store's words."""
-    names = [each.name for each in fields(RunFilter)]
-    return RunFilter(**{name: getattr(query, name) for name in names})
+            self.updates.publish(self._reader().documents_of(runs))
