@@ -11,7 +11,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import clickhouse_connect
@@ -32,6 +32,7 @@ SETTINGS: Final[Mapping[str, Any]] = {
     "optimize_on_insert": 0,  # the collector drops duplicates itself; merges and FINAL do the rest
     "do_not_merge_across_partitions_select_final": 1,  # keys never cross partitions
     "output_format_arrow_compression_method": "none",
+    "max_query_size": 16 << 20,  # thousands of ids in one statement
 }
 CLUSTER_SETTINGS: Final[Mapping[str, Any]] = {
     "distributed_foreground_insert": 1,  # acknowledged means stored, not queued on one node
@@ -50,6 +51,7 @@ EMBEDDED: Final[Mapping[str, Any]] = {
     "cleanup_delay_period": 1,
     "max_cleanup_delay_period": 5,
     "cleanup_delay_period_random_add": 0,
+    "finished_mutations_to_keep": 0,  # their text names what was erased
 }
 
 
@@ -256,13 +258,11 @@ def _quoted(name: str) -> str:
 
 
 def _sequences(parameters: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Lists as tuples: what follows IN is a tuple, and an empty one is not valid SQL."""
+    """A list is an array in SQL; tuples and sets are what follows IN, where none is not valid."""
     if parameters is None:
         return None
     return {
-        name: (tuple(value) or ("",))
-        if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str)
-        else value
+        name: (tuple(value) or ("",)) if isinstance(value, tuple | set | frozenset) else value
         for name, value in parameters.items()
     }
 
