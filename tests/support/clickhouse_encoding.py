@@ -67,7 +67,7 @@ def encoded(data: bytes, encoding: str) -> bytes:
             compressed: bytes = lz4.compress(data)
             return compressed
         case "gzip":
-            return gzip.compress(data, compresslevel=1)
+            return gzip.compress(data, compresslevel=1, mtime=0)
         case "deflate":
             return zlib.compress(data, level=1)
     return data

@@ -21,6 +21,9 @@ from tests.support.clickhouse_statement import ServerError, Statement
 MEMORY: Final = ":memory:"
 OPEN_PATH: Final = re.compile(r"already initialized with path '([^']*)'")
 ERROR: Final = re.compile(r"Code: (\d+)\. ?(.*)", re.DOTALL)
+DEFAULT_COMPRESSION: Final = (
+    "SELECT default FROM system.settings WHERE name = 'enable_http_compression'"
+)
 SETTING: Final = re.compile(r"[A-Za-z_]\w*")
 NAME: Final = re.compile(r"\(([A-Z][A-Z0-9_]+)\)(?: \(version [^)]*\)+)?\s*$")
 
@@ -46,6 +49,7 @@ class Engine:
         self.path, self._anchor = _connect(path)
         self.version = self.text("SELECT version()")
         self.timezone = self.text("SELECT timezone()")
+        self.compresses = self.text(DEFAULT_COMPRESSION) == "1"
 
     def close(self) -> None:
         """Let go of the engine; it ends with the last connection of the process."""

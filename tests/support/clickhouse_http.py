@@ -150,7 +150,7 @@ class ClickHouseDouble:
             return plain_response(404, f"There is no handle {path}\n")
         try:
             authenticate(request, USERS)
-            query = read_query(request)
+            query = read_query(request, compresses=self.engine.compresses)
             if not query.statement.sql.strip():
                 if request.method == "GET":
                     return plain_response(200, "Ok.\n")

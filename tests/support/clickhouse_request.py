@@ -82,8 +82,8 @@ class Query:
     """Of the answer."""
 
 
-def read_query(request: Request) -> Query:
-    """Raises ServerError."""
+def read_query(request: Request, *, compresses: bool) -> Query:
+    """`compresses` is the server's default of `enable_http_compression`.  Raises ServerError."""
     headers = request.headers
     parameters = dict(parse_qsl(urlsplit(request.target).query, keep_blank_values=True))
     body = b""
@@ -97,7 +97,7 @@ def read_query(request: Request) -> Query:
     settings = {key: value for key, value in parameters.items() if not TRANSPORT.fullmatch(key)}
     if request.method == "GET":
         settings["readonly"] = "2"
-    wants_compression = settings.get("enable_http_compression", "0") not in ("0", "false")
+    compresses = settings.get("enable_http_compression", str(int(compresses))) in ("1", "true")
     return Query(
         statement=parse(b"\n".join(filter(None, (text, body)))),
         database=parameters.get("database") or headers["X-ClickHouse-Database"] or "",
@@ -112,7 +112,7 @@ def read_query(request: Request) -> Query:
         or "TabSeparated",
         query_id=parameters.get("query_id") or str(uuid.uuid4()),
         session_id=parameters.get("session_id", ""),
-        encoding=chosen(headers.get("Accept-Encoding", "")) if wants_compression else "",
+        encoding=chosen(headers.get("Accept-Encoding", "")) if compresses else "",
     )
 
 
