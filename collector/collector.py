@@ -13,14 +13,14 @@ from collector.api.health import Check, disk_check, probe
 from collector.api.service import Document, RunQuery, Selector, format_time
 from collector.api.updates import Updates
 from collector.config import Config
+from collector.decoding import DecodePool
 from collector.errors import StoreError
 from collector.intake import JournalIntake
 from collector.journal.entry import Entry
 from collector.journal.journal import Journal
 from collector.journal.segment import RecordKind
 from collector.pipeline import Pipeline
-from collector.receiver.decode import Decoder
-from collector.redaction import ArrowRedactor, load_or_create_key
+from collector.redaction import load_or_create_key
 from collector.runs.assembler import Assembler, Stored, Unknown
 from collector.runs.events import ERASED, make_event
 from collector.runs.run import DeadLetter, Run
@@ -41,12 +41,19 @@ RECORD_SECS = 10.0
 class Collector:
     """Use as a context manager; `pipeline.start()` is part of opening."""
 
-    def __init__(self, config: Config) -> None:
-        """Raises ConfigError (journal directory), StoreError (an embedded store that is held)."""
+    def __init__(self, config: Config, *, decoders: int = 0) -> None:
+        """`decoders` is how many processes decode; 0 decodes in this one.
+
+        Raises ConfigError (journal directory, redaction rules), StoreError (an embedded store that
+        another process holds).
+        """
         self.config = config
         config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         key = load_or_create_key(config.data_dir / "redaction.key")
-        redactor = ArrowRedactor(settings.redaction(config, key))
+        pool = DecodePool(
+            settings.decode_limits(config), settings.redaction(config, key), processes=decoders
+        )
+        pool.warm_up()
         self.accounting = Accounting()
         self.updates = Updates()
         self._writer_id = random.getrandbits(63)
@@ -57,8 +64,7 @@ class Collector:
         try:
             for kind, items in self.journal.recovered.items():
                 self.accounting.recovered(records.SIGNAL_OF[kind], items)
-            decoder = Decoder(settings.decode_limits(config), redactor)
-            self.intake = JournalIntake(decoder, self.journal, self.accounting)
+            self.intake = JournalIntake(pool, self.journal, self.accounting)
             self.assembler = Assembler(settings.assembler(config), settings.pricing(config.prices))
             self.pipeline = Pipeline(
                 journal=self.journal,

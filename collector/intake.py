@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final
 
 import pyarrow as pa
@@ -15,16 +15,14 @@ import pyarrow.compute as pc
 
 from collector import records
 from collector.accounting import Accounting
+from collector.decoding import DecodePool, Prepared
 from collector.errors import PermanentError, Refusal, RetryableError
 from collector.journal.journal import Journal
 from collector.journal.segment import RecordKind
-from collector.model import Decoded, Signal
-from collector.receiver.decode import Decoder
+from collector.model import LOGS, SPANS, Signal
 from collector.receiver.intake import Encoding, ExportResult
 from collector.runs.run import DeadLetter
-from otel_agentrun.step import Event
 
-DECODERS: Final = 2
 DEAD_LETTERS_MAX: Final = 1000
 """Letters about undecodable requests that wait for the next flush; older ones give way."""
 ERROR_CHARS: Final = 500
@@ -33,12 +31,11 @@ ERROR_CHARS: Final = 500
 class JournalIntake:
     """Acknowledges what is in the journal.  Implements `collector.receiver.intake.Intake`."""
 
-    def __init__(self, decoder: Decoder, journal: Journal, accounting: Accounting) -> None:
-        self._decoder = decoder
+    def __init__(self, pool: DecodePool, journal: Journal, accounting: Accounting) -> None:
+        self._pool = pool
         self._journal = journal
         self._accounting = accounting
-        self._threads = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
-        self.erased: Collection[str] = frozenset()
+        self.erased: frozenset[str] = frozenset()
         """Trace ids that were erased: spans of them are refused."""
         self.dead_letters: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS_MAX)
 
@@ -52,79 +49,47 @@ class JournalIntake:
         ingest: Mapping[str, str],
     ) -> ExportResult:
         """See the protocol."""
-        loop = asyncio.get_running_loop()
         try:
-            if signal is Signal.METRICS:
-                count = await loop.run_in_executor(self._threads, self._count, body, encoding)
-                self._accounting.refused(signal, "not_stored", count)
-                return ExportResult(received=count)
-            decoded, payload = await loop.run_in_executor(
-                self._threads, self._prepare, signal, body, encoding, ingest
-            )
+            prepared = await self._pool.prepare(signal, body, encoding, ingest)
         except PermanentError as error:
             self.dead_letters.append(_letter(signal, body, peer, error))
             raise
-        items = decoded.batch.num_rows
-        if payload is not None:
+        if signal is Signal.METRICS:
+            self._accounting.refused(signal, "not_stored", prepared.received)
+            return ExportResult(received=prepared.received)
+        if not self.erased.isdisjoint(prepared.trace_ids):
+            prepared = _without_erased(prepared, signal, self.erased)
+        if prepared.payload is not None:
             kind = RecordKind.SPANS if signal is Signal.TRACES else RecordKind.LOGS
             try:
-                appended = self._journal.append(kind, payload, items)
+                appended = self._journal.append(kind, prepared.payload, prepared.items)
                 await asyncio.wrap_future(appended)
             except RetryableError as error:
-                self._accounting.refused(signal, error.reason, items)
+                self._accounting.refused(signal, error.reason, prepared.items)
                 raise
-        for refusal in decoded.refused:
+        for refusal in prepared.refused:
             self._accounting.refused(signal, refusal.reason, refusal.count)
-        self._accounting.values(signal, cut=decoded.values_cut, redacted=decoded.values_redacted)
-        return ExportResult(received=decoded.received, refused=decoded.refused)
-
-    async def record(self, events: list[Event]) -> None:
-        """Journal events of the collector's own making.  Raises RetryableError."""
-        appended = self._journal.append(
-            RecordKind.EVENT, records.encode_events(events), len(events)
-        )
-        await asyncio.wrap_future(appended)
+        self._accounting.values(signal, cut=prepared.values_cut, redacted=prepared.values_redacted)
+        return ExportResult(received=prepared.received, refused=prepared.refused)
 
     def close(self) -> None:
-        self._threads.shutdown()
+        self._pool.close()
 
-    def _count(self, body: bytes, encoding: Encoding) -> int:
-        if encoding == "json":
-            return self._decoder.metrics_json(body)
-        return self._decoder.metrics(body)
 
-    def _prepare(
-        self, signal: Signal, body: bytes, encoding: Encoding, ingest: Mapping[str, str]
-    ) -> tuple[Decoded, pa.Buffer | None]:
-        """Runs in a decoder thread; `None` when nothing is left to journal."""
-        decoder = self._decoder
-        if signal is Signal.TRACES:
-            read = decoder.traces_json if encoding == "json" else decoder.traces
-        else:
-            read = decoder.logs_json if encoding == "json" else decoder.logs
-        decoded = self._without_erased(read(body, received_at_ns=time.time_ns(), ingest=ingest))
-        if decoded.batch.num_rows == 0:
-            return decoded, None
-        return decoded, records.encode(decoded.batch)
-
-    def _without_erased(self, decoded: Decoded) -> Decoded:
-        """Spans of an erased trace must not come back, late or resent."""
-        erased = self.erased
-        if not erased:
-            return decoded
-        batch = decoded.batch
-        gone = pc.is_in(batch.column("TraceId"), value_set=pa.array(erased, pa.string()))
-        count = pc.sum(gone).as_py() or 0
-        if count == 0:
-            return decoded
-        refusal = Refusal("erased", count, "the trace was erased; nothing of it is taken again")
-        return Decoded(
-            batch=batch.filter(pc.invert(gone)),
-            received=decoded.received,
-            refused=(*decoded.refused, refusal),
-            values_cut=decoded.values_cut,
-            values_redacted=decoded.values_redacted,
-        )
+def _without_erased(prepared: Prepared, signal: Signal, erased: Collection[str]) -> Prepared:
+    """Spans of an erased trace must not come back, late or resent."""
+    assert prepared.payload is not None
+    batch = records.decode(prepared.payload, SPANS if signal is Signal.TRACES else LOGS)
+    gone = pc.is_in(batch.column("TraceId"), value_set=pa.array(sorted(erased), pa.string()))
+    count = pc.sum(gone).as_py()
+    rest = batch.filter(pc.invert(gone))
+    refusal = Refusal("erased", count, "the trace was erased; nothing of it is taken again")
+    return replace(
+        prepared,
+        payload=records.encode(rest).to_pybytes() if rest.num_rows else None,
+        items=rest.num_rows,
+        refused=(*prepared.refused, refusal),
+    )
 
 
 def _letter(signal: Signal, body: bytes, peer: str, error: PermanentError) -> DeadLetter:

@@ -100,6 +100,8 @@ class ReceiverConfig:
     """Bytes of one attribute value; a longer one is cut, its length kept, and counted."""
     queue_bytes_max: Bytes = 256 * MIB
     """Bytes of all requests waiting for their acknowledgment; past it senders are told to wait."""
+    decoders: Annotated[int, Range(0, 64, "each takes about 120 MB and up to one core.")] = 1
+    """Processes that decode and redact; 0 does it in threads of the collector itself."""
     headers: bool = True
     """Take `x-request-id` and the `Alephant-*` headers of a request as attributes of its spans."""
 

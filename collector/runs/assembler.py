@@ -260,7 +260,9 @@ class Assembler:
         for key in held.keys:
             self._by_key.pop(key, None)
         self.steps -= held.group.size
-        return list(held.group.traces)
+        trace_ids = list(held.group.traces)
+        held.group.untie()
+        return trace_ids
 
     def _longest_quiet(self) -> Iterator[Held]:
         yield from list(self._ended.values())

@@ -114,6 +114,14 @@ class Trace:
             bucket.placed_as = REWRITE
         return trace
 
+    def untie(self) -> None:
+        """Break the cycles between nodes and buckets."""
+        for bucket in self.tops.values():
+            bucket.nodes.clear()
+            bucket.attempts.clear()
+        self.tops.clear()
+        self.nodes.clear()
+
     def bucket_above(self, step: Step) -> Bucket | None:
         """The bucket that holds the parent of a top, if it is known of."""
         if not step.parent_span_id or step.parent_span_id == step.span_id:
