@@ -24,7 +24,7 @@ FOLDER: Final = Path(__file__).parent
 VOLATILE: Final = frozenset({"revision", "version", "price_version"})
 """Change with every release, whatever was sent."""
 SAID_ALREADY: Final = frozenset(
-    [
+    {
         "step",
         "span_id",
         "trace_id",
@@ -35,7 +35,7 @@ SAID_ALREADY: Final = frozenset(
         "labels",
         "start_ns",
         "end_ns",
-    ]
+    }
 )
 """Of a step: what starts its line, stands with its run, or is the same in the capture."""
 
