@@ -18,6 +18,7 @@ TOKEN: Final = re.compile(
     |(?P<other>.)""",
     re.DOTALL | re.VERBOSE,
 )
+LINE_END: Final = re.compile(rb"[ \t\r]*\n?")
 READS: Final = re.compile(r"SELECT|WITH|SHOW|DESCRIBE|DESC|EXPLAIN|EXISTS|CHECK|\(")
 
 
@@ -49,6 +50,7 @@ def parse(text: bytes) -> Statement:
     words: list[str] = []
     insert = False
     output_format = ""
+    format_start = 0
     ended = False
     for token in _tokens(text):
         if ended:
@@ -79,11 +81,13 @@ def parse(text: bytes) -> Statement:
                 format="Values",
                 data=text[token.end() :],
             )
+        elif word == "FORMAT":
+            format_start = token.start()
         elif previous == "FORMAT":
             output_format = piece.decode()
             if insert and "SELECT" not in words:
                 return Statement(
-                    sql=text[: _start_of(b"FORMAT", text, token.start())],
+                    sql=text[:format_start],
                     is_insert=True,
                     is_read=False,
                     format=output_format,
@@ -103,11 +107,8 @@ def _tokens(text: bytes) -> Iterator[re.Match[bytes]]:
     return (token for token in TOKEN.finditer(text) if token.lastgroup != "space")
 
 
-def _start_of(word: bytes, text: bytes, before: int) -> int:
-    return text.upper().rindex(word, 0, before)
-
-
 def _after_line(text: bytes, position: int) -> bytes:
     """What follows the format's name: blanks up to and with one line end are not data."""
-    found = re.compile(rb"[ \t\r]*\n?").match(text, position)
-    return text[found.end() if found else position :]
+    found = LINE_END.match(text, position)
+    assert found is not None  # it may match nothing
+    return text[found.end() :]
