@@ -30,7 +30,6 @@ from collector.journal.segment import RecordKind
 from collector.model import LOGS, SPANS, Signal
 from collector.runs.assembler import Assembler, Stored, Unknown
 from collector.runs.run import DeadLetter, Run
-from collector.runs.trace import Added
 from collector.store.writer import Flush
 from otel_agentrun.step import Event
 
@@ -242,13 +241,8 @@ class Pipeline:
         pending.since = pending.since or time.monotonic()
 
     def _take_spans(self, batch: pa.RecordBatch, now_ns: int) -> None:
-        add = self._assembler.add
         try:
-            duplicates = [
-                row
-                for row, step in enumerate(normalize.steps_of(batch))
-                if add(step, now_ns) is Added.DUPLICATE
-            ]
+            duplicates = self._assembler.add(normalize.steps_of(batch), now_ns)
         except Exception:  # a bug of ours: the spans are stored all the same, and can be re-folded
             log.exception("batch_not_folded")
             duplicates = []

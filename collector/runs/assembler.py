@@ -102,18 +102,29 @@ class Assembler:
     def open_runs(self) -> int:
         return sum(held.group.open_runs for held in self._open.values())
 
-    def add(self, step: Step, now_ns: int) -> Added:
-        held = self._by_key.get(step.trace_id)
-        if held is None:
-            held = self._hold(step.trace_id)
-            self._unknown.traces.add(step.trace_id)
-        if step.run_id or step.links or self._settings.boundary is not None:
-            held = self._tie(held, step)
-        size = held.group.size
-        added = held.group.add(step)
-        self.steps += held.group.size - size
-        self._touch(held, now_ns)
-        return added
+    def add(self, steps: Iterable[Step], now_ns: int) -> list[int]:
+        """Take steps in; the positions of those that were here already, in the same version."""
+        duplicates = []
+        touched: dict[int, Held] = {}
+        bounded = self._settings.boundary is not None
+        for position, step in enumerate(steps):
+            held = self._by_key.get(step.trace_id)
+            if held is None:
+                held = self._hold(step.trace_id)
+                self._unknown.traces.add(step.trace_id)
+            if step.run_id or step.links or bounded:
+                held = self._tie(held, step)
+            added = held.group.add(step)
+            if added is Added.DUPLICATE:
+                duplicates.append(position)
+                continue
+            if added is Added.NEW:
+                self.steps += 1
+            touched[id(held)] = held
+        for held in touched.values():
+            if held.keys:  # not joined into another meanwhile
+                self._touch(held, now_ns)
+        return duplicates
 
     def add_event(self, event: Event, now_ns: int) -> bool:
         """Take in an event of a trace or of a run that is named by id; False when it was known."""
@@ -309,6 +320,7 @@ class Assembler:
         for key in other.keys:
             self._by_key[key] = one
         one.keys += other.keys
+        other.keys = []
         for queue in (self._open, self._ended, self._dirty):
             queue.pop(id(other), None)
         self._touch(one, one.touched_ns)

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, fields
 
 from collector.runs.calls import Call, CallCost
 from collector.runs.run import COUNT_NAMES, Counts
-from otel_agentrun.step import COUNTED, Kind, Role, Step, Usage
+from otel_agentrun.dialects.kinds import HANDOFF, MODEL, RESPONSE, RETRIEVE, TOOL, VALIDATE
+from otel_agentrun.step import COUNTED, Kind, Step, Usage
 
 Price = Callable[[Usage, str, str, int], tuple[int | None, str]]
 """(usage, provider, model, at_ns) -> (nano-USD or `None`, exact | estimated | unknown)."""
@@ -132,13 +133,14 @@ class Attempts:
 
 
 AttemptKey = tuple[str, str, str]
+MODEL_ATTEMPTS: AttemptKey = ("model", "", "")
 
 
 def attempt_key(step: Step) -> AttemptKey:
     """Model calls of one agent repeat each other; tools repeat with equal arguments."""
-    if step.kind is Kind.MODEL:
-        return ("model", "", "")
-    return (step.kind.value, step.tool_name or step.name, step.arguments_digest)
+    if step.kind is MODEL:
+        return MODEL_ATTEMPTS
+    return (step.kind, step.tool_name or step.name, step.arguments_digest)
 
 
 class Bucket:
@@ -210,6 +212,8 @@ class Bucket:
     def add(self, node: Node, tool_price: ToolPrice) -> None:
         """Count one step; a model call's usage follows with `add_call`."""
         step = node.step
+        # Compared with longer tuples that begin alike: (start, span id) < (start, span id, ...).
+        key = (step.start_ns, step.span_id)
         self.nodes.append(node)
         if step.start_ns < self.start_ns:
             self.start_ns = step.start_ns
@@ -218,52 +222,55 @@ class Bucket:
         labels = step.labels
         if labels:
             entry = self.labels.get(id(labels))
-            if entry is None or step.key < entry[:2]:
-                self.labels[id(labels)] = (step.start_ns, step.span_id, labels)
-        if step.run_id and (self.run_id is None or step.key < self.run_id[:2]):
-            self.run_id = (*step.key, step.run_id)
+            if entry is None or key < entry:
+                self.labels[id(labels)] = (*key, labels)
+        if step.run_id and (self.run_id is None or key < self.run_id):
+            self.run_id = (*key, step.run_id)
+        if step.agent_name and (self.agent_name is None or key < self.agent_name):
+            self.agent_name = (*key, step.agent_name)
         if step.dialect:
             self.dialects[step.dialect] = self.dialects.get(step.dialect, 0) + 1
         if step.revenue_nano_usd or step.payment_nano_usd:
             self.tally.revenue_nano_usd += step.revenue_nano_usd
             self.tally.payment_cost_nano_usd += step.payment_nano_usd
         kind = step.kind
-        if kind in COUNTED:
+        if kind is MODEL:
+            cover(self.busy, step.start_ns, step.end_ns)
+            if self.last_model is None or key > self.last_model.key:
+                self.last_model = step
+            if self.first_model is None or key < self.first_model.key:
+                self.first_model = step
+            if len(step.tool_requests) > self.fan_out:
+                self.fan_out = len(step.tool_requests)
+        elif kind in COUNTED:
+            cover(self.busy, step.start_ns, step.end_ns)
             self._count(node, kind, tool_price)
-        elif step.usage is not None and (self.aggregate is None or step.key < self.aggregate.key):
+        elif step.usage is not None and (self.aggregate is None or key < self.aggregate.key):
             self.aggregate = step
-        if step.agent_name and (self.agent_name is None or step.key < self.agent_name[:2]):
-            self.agent_name = (*step.key, step.agent_name)
+        if step.role is RESPONSE and (self.responses is None or key > self.responses[:2]):
+            self.responses = (*key, step)
 
     def _count(self, node: Node, kind: Kind, tool_price: ToolPrice) -> None:
         step, tally = node.step, self.tally
-        cover(self.busy, step.start_ns, step.end_ns)
-        if step.role is Role.RESPONSE and (self.responses is None or step.key > self.responses[:2]):
-            self.responses = (*step.key, step)
-        if kind is Kind.MODEL:
-            if self.last_model is None or step.key > self.last_model.key:
-                self.last_model = step
-            if self.first_model is None or step.key < self.first_model.key:
-                self.first_model = step
-            self.fan_out = max(self.fan_out, len(step.tool_requests))
-            return
+        failed = step.failed
         tally.steps += 1
-        if kind is Kind.TOOL:
+        if kind is TOOL:
             tally.tool_calls += 1
-            tally.tool_errors += step.failed
+            tally.tool_errors += failed
             name = step.tool_name or step.name
             self.tools[name] = self.tools.get(name, 0) + 1
-            if step.role is Role.HANDOFF:
+            if step.role is HANDOFF:
                 tally.handoffs += 1
-        elif kind is Kind.RETRIEVE:
+        elif kind is RETRIEVE:
             tally.retrievals += 1
-        elif kind is Kind.VALIDATE:
+        elif kind is VALIDATE:
             tally.validations += 1
         else:
             tally.plan_steps += 1
         price = step.cost_nano_usd if step.cost_nano_usd is not None else tool_price(step)
-        tally.tool_cost_nano_usd += price or 0
-        self.attempt(node, step.failed)
+        if price:
+            tally.tool_cost_nano_usd += price
+        self.attempt(node, failed)
 
     def add_call(self, cost: CallCost, node: Node, sign: int = 1) -> None:
         """Count one logical model call, or take it back (`sign` -1) before it changes."""

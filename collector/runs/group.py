@@ -14,7 +14,8 @@ from collector.runs.run import Changes, PlacedStep, Removed, Run
 from collector.runs.summary import summarize
 from collector.runs.trace import NO_PRICING, Added, Pricing, Trace
 from otel_agentrun.dialects import REVISION
-from otel_agentrun.step import COUNTED, Event, Kind, Step
+from otel_agentrun.dialects.kinds import MODEL
+from otel_agentrun.step import COUNTED, Event, Step
 
 REVISION_SHIFT = 40
 
@@ -198,8 +199,13 @@ class TraceGroup:
                 if step is root and assembly.parent is not None:
                     # A child run's root is a step of its parent and the root of its own run.
                     run_id, child = assembly.parent.run_id, run.run_id
-                cost, confidence = self._cost(node)
-                retry_of, attempt = self._attempt(node)
+                cost, confidence, retry_of, attempt = None, "", "", 0
+                counted = step.kind in COUNTED and not node.duplicate_of
+                if counted:
+                    cost, confidence = self._cost(node)
+                    attempts = bucket.attempts_of(step)
+                    if attempts is not None and attempts.failures:
+                        retry_of, attempt = attempts.previous(step)
                 steps.append(
                     PlacedStep(
                         step=step,
@@ -207,7 +213,7 @@ class TraceGroup:
                         group_id=run.group_id,
                         revision=run.revision,
                         agent_name=step.agent_name or run.agent_name,
-                        counted=step.kind in COUNTED and not node.duplicate_of,
+                        counted=counted,
                         duplicate_of=node.duplicate_of,
                         cost_nano_usd=cost,
                         cost_confidence=confidence,
@@ -218,24 +224,15 @@ class TraceGroup:
                 )
 
     def _cost(self, node: Node) -> tuple[int | None, str]:
+        """Of a counted step: (nano-USD, confidence)."""
         step = node.step
-        if step.kind is Kind.MODEL:
-            if node.duplicate_of:
-                return None, ""
+        if step.kind is MODEL:
             call = self.traces[step.trace_id].cost_of(node)
             return (call.cost_nano_usd, call.confidence) if call else (None, "")
-        if step.kind not in COUNTED:
-            return None, ""
         price = step.cost_nano_usd
         if price is None:
             price = self._pricing.tool(step)
         return price, "" if price is None else "exact"
-
-    def _attempt(self, node: Node) -> tuple[str, int]:
-        if node.step.kind not in COUNTED or node.duplicate_of:
-            return "", 0
-        attempts = node.bucket.find().attempts_of(node.step)
-        return attempts.previous(node.step) if attempts else ("", 0)
 
     def _removed(self, runs: dict[str, Run], owners: dict[int, str]) -> tuple[Removed, ...]:
         """Rows that an earlier fold wrote: of runs that are no more, or under another hour."""

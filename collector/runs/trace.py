@@ -14,7 +14,8 @@ from enum import Enum
 
 from collector.runs.bucket import REWRITE, Bucket, Node, Price, ToolPrice
 from collector.runs.calls import Call, CallCost, join, merge, same_call, sibling_key
-from otel_agentrun.step import Kind, Step, Usage
+from otel_agentrun.dialects.kinds import MODEL, RUN, TOOL
+from otel_agentrun.step import Step, Usage
 
 DEPTH_MAX = 256
 """How far up the tree a walk goes: a cycle of hostile parents ends there."""
@@ -97,11 +98,11 @@ class Trace:
         node = Node(step, self._place(step, parent))
         self.nodes[step.span_id] = node
         node.bucket.add(node, self._pricing.tool)
-        if step.kind is Kind.MODEL:
+        if step.kind is MODEL:
             self._add_call(node, parent)
         elif step.span_id in self._waiting:
             waiting = self._waiting.pop(step.span_id)
-            if step.kind not in (Kind.RUN, Kind.TOOL):
+            if step.kind not in (RUN, TOOL):
                 self._look_above(waiting, parent)
         return Added.NEW
 
@@ -146,7 +147,7 @@ class Trace:
 
     def _place(self, step: Step, parent: str) -> Bucket:
         waited = self.tops.get(step.span_id)
-        if step.kind is Kind.RUN or not parent:
+        if step.kind is RUN or not parent:
             bucket = waited or self._new_top(step.span_id)
             bucket.top = step
             return bucket
@@ -225,7 +226,7 @@ class Trace:
             if node is None:
                 self._waiting.setdefault(parent, []).extend(calls)
                 return
-            if node.step.kind is Kind.MODEL:
+            if node.step.kind is MODEL:
                 assert node.call is not None
                 joined = node.call.find()
                 for call in calls:
@@ -233,7 +234,7 @@ class Trace:
                 if joined.counted is None:
                     self._apply(joined)
                 return
-            if node.step.kind in (Kind.RUN, Kind.TOOL):
+            if node.step.kind in (RUN, TOOL):
                 return
             parent = node.step.parent_span_id
 

@@ -58,7 +58,7 @@ def test_folding_batch_by_batch_equals_folding_everything_at_once(
         batch, arrived = arrived[: (size := rng.randrange(1, 6))], arrived[size:]
         for item in batch:
             if isinstance(item, Step):
-                assembler.add(item, 1)
+                assembler.add([item], 1)
             else:
                 assembler.add_event(item, 1)
         changes = assembler.changes()
@@ -92,13 +92,13 @@ def test_a_restart_at_any_point_gives_the_same_runs(group: Group, rng: random.Ra
     at = rng.randrange(0, len(steps) + 1)
     first = Assembler(pricing=PRICING)
     for step in steps[:at]:
-        first.add(step, 1)
+        first.add([step], 1)
     for event in events:
         first.add_event(event, 1)
     before = first.changes()
     second = Assembler(pricing=PRICING)
     for step in steps[at:]:
-        second.add(step, 2)
+        second.add([step], 2)
     second.restore(Stored(steps=tuple(steps[:at]), events=tuple(events), runs=before.runs), 2)
     after = second.changes()
 

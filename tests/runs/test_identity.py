@@ -116,8 +116,8 @@ def test_an_explicit_run_id_joins_traces_into_one_run() -> None:
     from collector.runs.assembler import Assembler
 
     assembler = Assembler()
-    assembler.add(model(1, run_id="order-7"), 1)
-    assembler.add(model(2, run_id="order-7", trace_id=OTHER_TRACE), 1)
+    assembler.add([model(1, run_id="order-7")], 1)
+    assembler.add([model(2, run_id="order-7", trace_id=OTHER_TRACE)], 1)
     [run] = assembler.changes().runs
 
     assert (run.run_id, run.own.model_calls) == ("order-7", 2)
@@ -129,8 +129,8 @@ def test_runs_of_two_tenants_with_the_same_explicit_id_stay_apart() -> None:
     from collector.runs.assembler import Assembler
 
     assembler = Assembler()
-    assembler.add(model(1, run_id="1", labels={"workspace": "a"}), 1)
-    assembler.add(model(2, run_id="1", trace_id=OTHER_TRACE, labels={"workspace": "b"}), 1)
+    assembler.add([model(1, run_id="1", labels={"workspace": "a"})], 1)
+    assembler.add([model(2, run_id="1", trace_id=OTHER_TRACE, labels={"workspace": "b"})], 1)
 
     assert assembler.groups == 2
 
@@ -140,8 +140,8 @@ def test_links_of_agent_spans_join_traces() -> None:
     from collector.runs.assembler import Assembler
 
     assembler = Assembler()
-    assembler.add(agent(1), 1)
-    assembler.add(tool(2, 9, trace_id=OTHER_TRACE, links=((TRACE, span(1)),)), 1)
+    assembler.add([agent(1)], 1)
+    assembler.add([tool(2, 9, trace_id=OTHER_TRACE, links=((TRACE, span(1)),))], 1)
     [run] = assembler.changes().runs
 
     assert (run.run_id, run.own.tool_calls) == (TRACE, 1)
@@ -158,8 +158,8 @@ def test_a_conversation_is_one_run_where_the_boundary_says_so() -> None:
         Assembler(AssemblerSettings(boundary=lambda _: "conversation")),
     )
     for turn in turns:
-        by_trace.add(turn, 1)
-        by_conversation.add(turn, 1)
+        by_trace.add([turn], 1)
+        by_conversation.add([turn], 1)
 
     assert len(by_trace.changes().runs) == 2
     [run] = by_conversation.changes().runs

@@ -103,7 +103,7 @@ def test_closing_by_quiet_is_void_once_the_root_arrives() -> None:
 def test_heartbeats_that_stop_mean_lost() -> None:
     """`kill -9` of an application shows its run as lost, with its tail (S3.41)."""
     assembler = Assembler(AssemblerSettings(quiet_ns=300 * SECOND, lost_ns=90 * SECOND))
-    assembler.add(model(2, 1), 0)
+    assembler.add([model(2, 1)], 0)
     assembler.add_event(an_event(names.RUN_HEARTBEAT), 10 * SECOND)
     assembler.changes()
 
@@ -117,7 +117,7 @@ def test_heartbeats_that_stop_mean_lost() -> None:
 def test_a_quiet_run_without_heartbeats_waits_for_the_whole_quiet_period() -> None:
     """A slow model is not a dead one."""
     assembler = Assembler(AssemblerSettings(quiet_ns=300 * SECOND, lost_ns=90 * SECOND))
-    assembler.add(model(2, 1), 0)
+    assembler.add([model(2, 1)], 0)
     assembler.changes()
 
     assert assembler.quiet(200 * SECOND) == []
@@ -144,7 +144,7 @@ def test_a_run_is_paused_between_its_pause_and_its_resume() -> None:
     """S1.12, S1.14: the time is kept, the run is not closed meanwhile."""
     paused, resumed = an_event(names.RUN_PAUSED, 5), an_event(names.RUN_RESUMED, 25)
     assembler = Assembler()
-    assembler.add(model(2, 1), 0)
+    assembler.add([model(2, 1)], 0)
     assembler.add_event(paused, 0)
 
     assert assembler.changes().runs[0].status == "paused"
