@@ -1,0 +1,111 @@
+"""Stores for tests, and small builders of what goes into them.
+
+chDB holds one engine and one path per process, so that all embedded stores of a session share a
+folder and each test has a database of its own in it.  Import what a module needs:
+`from tests.support.store import store, store_path  # noqa: F401`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pytest
+
+from collector.model import LOGS, SPANS
+from collector.runs.run import PlacedStep, Run
+from collector.store import schema
+from collector.store.client import Store
+from otel_agentrun.step import Kind, Step
+
+NUMBERS: Final = itertools.count(1)
+START: Final = 1_795_000_000_000_000_000
+"""2026-11-18T10:26:40Z, in nanoseconds."""
+SECOND: Final = 1_000_000_000
+HOUR: Final = 3600 * SECOND
+DAY: Final = 24 * HOUR
+TRACE: Final = "0af7651916cd43dd8448eb211c80319c"
+SPAN: Final = "b7ad6b7169203331"
+
+
+@pytest.fixture(scope="session")
+def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of every embedded store of this process."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def store(store_path: Path) -> Iterator[Store]:
+    """An empty embedded store with the newest schema, dropped afterwards."""
+    name = f"test_{os.getpid()}_{next(NUMBERS)}"
+    with Store.open(f"chdb://{store_path}", database=name) as opened:
+        schema.apply(opened)
+        yield opened
+        opened.command(f"DROP DATABASE {name} SYNC")
+
+
+def a_step(**values: Any) -> Step:
+    given: dict[str, Any] = {
+        "trace_id": TRACE,
+        "span_id": SPAN,
+        "kind": Kind.MODEL,
+        "start_ns": START,
+        "end_ns": START + SECOND,
+    }
+    return Step(**(given | values))
+
+
+def a_placed(step: Step | None = None, **values: Any) -> PlacedStep:
+    step = step or a_step()
+    given: dict[str, Any] = {"run_id": step.trace_id, "group_id": step.trace_id, "revision": 1}
+    return PlacedStep(step=step, **(given | values))
+
+
+def a_run(run_id: str = TRACE, **values: Any) -> Run:
+    given: dict[str, Any] = {
+        "group_id": run_id,
+        "root_run_id": run_id,
+        "trace_ids": (run_id,),
+        "started_at_ns": START,
+        "revision": 1,
+    }
+    return Run(run_id=run_id, **(given | values))
+
+
+def spans(*rows: Mapping[str, Any]) -> pa.RecordBatch:
+    """A SPANS batch; what a row does not say is empty."""
+    given = [{"Timestamp": START, "TraceId": TRACE, "SpanId": SPAN, **row} for row in rows]
+    return _batch(given, SPANS)
+
+
+def logs(*rows: Mapping[str, Any]) -> pa.RecordBatch:
+    """A LOGS batch; what a row does not say is empty."""
+    given = [
+        {"Timestamp": START, "TraceId": TRACE, "SpanId": SPAN, "RecordId": number, **row}
+        for number, row in enumerate(rows)
+    ]
+    return _batch(given, LOGS)
+
+
+def _batch(rows: Sequence[Mapping[str, Any]], fields: pa.Schema) -> pa.RecordBatch:
+    columns = []
+    for field in fields:
+        values = [row.get(field.name, _empty(field.type, row)) for row in rows]
+        if pa.types.is_map(field.type):
+            values = [list(dict(value).items()) for value in values]
+        elif "Attributes" in field.name and pa.types.is_list(field.type):
+            values = [[list(entry.items()) for entry in value] for value in values]
+        columns.append(pa.array(values, field.type))
+    return pa.RecordBatch.from_arrays(columns, schema=fields)
+
+
+def _empty(type_: pa.DataType, row: Mapping[str, Any]) -> Any:
+    if pa.types.is_timestamp(type_):
+        return row["Timestamp"]
+    if pa.types.is_nested(type_):
+        return ()
+    return "" if pa.types.is_string(type_) else 0
