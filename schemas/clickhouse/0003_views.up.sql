@@ -11,7 +11,7 @@ FROM agent_steps FINAL;
 -- Feedback and evaluations are events and an input of the fold; this is how they read as a table.
 CREATE OR REPLACE VIEW agent_feedback $on_cluster AS
 SELECT
-    Timestamp, EventId, Name AS EventName, RunId, GroupId, TraceId, SpanId,
+    Timestamp, EventId, e.Name AS EventName, RunId, GroupId, TraceId, SpanId,
     if(mapContains(Attributes, 'agentrun.feedback.name'),
         Attributes['agentrun.feedback.name'], Attributes['gen_ai.evaluation.name']) AS Name,
     toFloat64OrNull(if(mapContains(Attributes, 'agentrun.feedback.score'),
@@ -23,5 +23,5 @@ SELECT
         Attributes['agentrun.feedback.comment'],
         Attributes['gen_ai.evaluation.explanation']) AS Comment,
     Attributes
-FROM agent_events FINAL
-WHERE EventName IN ('agentrun.feedback', 'gen_ai.evaluation.result');
+FROM agent_events AS e FINAL
+WHERE e.Name IN ('agentrun.feedback', 'gen_ai.evaluation.result');

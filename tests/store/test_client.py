@@ -151,7 +151,7 @@ def test_queries_run_at_the_same_time(store: Store) -> None:  # noqa: F811
 
 
 def test_quotes_in_parameters_stay_values(store: Store) -> None:  # noqa: F811
-    value = "it's \\ a \"test\" %(x)s\n"
+    value = 'it\'s \\ a "test" %(x)s\n'
 
     assert store.column("SELECT %(v)s", {"v": value}) == [value]
     assert store.column("SELECT %(v)s IN %(l)s", {"v": value, "l": (value, "b")}) == [1]

@@ -62,9 +62,7 @@ VIEWS = {"runs", "steps", "agent_feedback"}
 
 
 def tables(opened: Store) -> set[str]:
-    return set(
-        opened.column("SELECT name FROM system.tables WHERE database = currentDatabase()")
-    )
+    return set(opened.column("SELECT name FROM system.tables WHERE database = currentDatabase()"))
 
 
 def ttl(opened: Store, table: str) -> list[str]:
@@ -103,9 +101,7 @@ def test_a_half_applied_migration_is_finished(store: Store) -> None:  # noqa: F8
 
 def test_a_newer_schema_is_refused(store: Store) -> None:  # noqa: F811
     """An older version would write rows that the newer one reads wrongly."""
-    store.command(
-        "INSERT INTO schema_migrations VALUES (999, '0999_future', 'x', 'up', now64(9))"
-    )
+    store.command("INSERT INTO schema_migrations VALUES (999, '0999_future', 'x', 'up', now64(9))")
 
     with pytest.raises(StoreError, match="migration 999") as caught:
         schema.apply(store)

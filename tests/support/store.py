@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -94,7 +95,7 @@ def logs(*rows: Mapping[str, Any]) -> pa.RecordBatch:
 def _batch(rows: Sequence[Mapping[str, Any]], fields: pa.Schema) -> pa.RecordBatch:
     columns = []
     for field in fields:
-        values = [row.get(field.name, _empty(field.type, row)) for row in rows]
+        values = [row.get(field.name, _empty(field.type)) for row in rows]
         if pa.types.is_map(field.type):
             values = [list(dict(value).items()) for value in values]
         elif "Attributes" in field.name and pa.types.is_list(field.type):
@@ -103,9 +104,9 @@ def _batch(rows: Sequence[Mapping[str, Any]], fields: pa.Schema) -> pa.RecordBat
     return pa.RecordBatch.from_arrays(columns, schema=fields)
 
 
-def _empty(type_: pa.DataType, row: Mapping[str, Any]) -> Any:
+def _empty(type_: pa.DataType) -> Any:
     if pa.types.is_timestamp(type_):
-        return row["Timestamp"]
+        return time.time_ns()  # ReceivedAt: retention counts from it
     if pa.types.is_nested(type_):
         return ()
     return "" if pa.types.is_string(type_) else 0
