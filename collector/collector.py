@@ -25,6 +25,7 @@ from collector.runs.assembler import Assembler, Stored, Unknown
 from collector.runs.events import ERASED, make_event
 from collector.runs.run import DeadLetter, Run
 from collector.store.client import Store
+from collector.store.erase import Eraser, Found
 from collector.store.link import StoreLink
 from collector.store.reader import Reader
 from collector.store.recall import Recall
@@ -76,6 +77,7 @@ class Collector:
                 dead_letters=self._dead_letters,
                 on_runs=self._publish,
                 on_connected=self._connected,
+                erased=lambda: self.intake.erased,
             )
         except BaseException:
             self.journal.close()
@@ -116,22 +118,14 @@ class Collector:
         self.pipeline.call(self.pipeline.drain).result(RECORD_SECS)
 
     def erase(self, selector: Selector, *, actor: str) -> Document:
-        """Erase the trace groups of the selected runs everywhere, and record who did."""
-        return self.pipeline.call(lambda: self._erase(selector, actor)).result()
+        """Erase the trace groups of the selected runs everywhere, and record who did.
 
-    def _erase(self, selector: Selector, actor: str) -> Document:
-        """In the fold thread: nothing is read from the journal or written meanwhile."""
-        from collector.store.erase import Eraser
-
-        self.pipeline.drain()
+        Takes seconds: an embedded store's files are rewritten.  Folding goes on meanwhile, without
+        these traces.  Raises StoreError.
+        """
         eraser = Eraser(self.link.get())
-        found = eraser.find(selector)
-        # From here on nothing of these traces is taken any more, late or resent.
-        self.intake.erased = frozenset(self.intake.erased) | found.trace_ids
-        self.assembler.erase(found.trace_ids)
+        found = self.pipeline.call(lambda: self._bury(eraser, selector)).result()
         erased = eraser.erase(found)
-        self.journal.drop_released()
-        self.journal.drop_quarantined()
         event = make_event(
             ERASED,
             time.time_ns(),
@@ -143,6 +137,18 @@ class Collector:
         )
         self._write(Flush(events=[(event, "", "")]))
         return {**erased, "actor": actor, "at": format_time(event.at_ns)}
+
+    def _bury(self, eraser: Eraser, selector: Selector) -> Found:
+        """In the fold thread: from here on nothing of these traces is taken, folded or kept."""
+        self.pipeline.drain()
+        found = eraser.find(selector)
+        self.intake.erased |= found.trace_ids
+        # What was taken meanwhile is dropped on its way through the pipeline.
+        self.pipeline.drain()
+        self.assembler.erase(found.trace_ids)
+        self.journal.drop_released()
+        self.journal.drop_quarantined()
+        return found
 
     def gauges(self) -> dict[str, Callable[[], float]]:
         """What `/metrics` reads at each scrape."""
@@ -222,7 +228,7 @@ class Collector:
     def _connected(self) -> None:
         """In the fold thread, once the store answers: erased traces, and runs that are open."""
         reader = self._reader()
-        self.intake.erased = frozenset(self.intake.erased) | reader.erased_traces()
+        self.intake.erased |= reader.erased_traces()
         for stored in Recall(reader).open_groups():
             self.assembler.restore(stored, time.time_ns())
 

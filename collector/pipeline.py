@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from collector import normalize, records
 from collector.accounting import Accounting
@@ -90,11 +91,12 @@ class Pipeline:
         dead_letters: Callable[[], list[DeadLetter]] = list,
         on_runs: Callable[[Sequence[Run]], None] = lambda _: None,
         on_connected: Callable[[], None] = lambda: None,
+        erased: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         """`dead_letters` gives those that wait to be stored; `on_runs` hears of written runs.
 
         `on_connected` is called in the fold thread until it raises no StoreError, before anything
-        is read from the journal.
+        is read from the journal.  `erased` gives the traces of which nothing may be stored.
         """
         self._journal = journal
         self._assembler = assembler
@@ -105,6 +107,7 @@ class Pipeline:
         self._dead_letters = dead_letters
         self._on_runs = on_runs
         self._on_connected = on_connected
+        self._erased = erased
         self._pending = Pending()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._writing: Future[None] | None = None
@@ -223,9 +226,10 @@ class Pipeline:
         pending = self._pending
         now_ns = time.time_ns()
         if entry.kind is RecordKind.SPANS:
-            self._take_spans(records.decode(entry.payload, SPANS), now_ns)
+            spans = records.decode(entry.payload, SPANS)
+            self._take_spans(self._without_erased(Signal.TRACES, spans), now_ns)
         elif entry.kind is RecordKind.LOGS:
-            batch = records.decode(entry.payload, LOGS)
+            batch = self._without_erased(Signal.LOGS, records.decode(entry.payload, LOGS))
             for event in normalize.events_of(batch):
                 self._assembler.add_event(event, now_ns)
             pending.logs.append(batch)
@@ -239,6 +243,16 @@ class Pipeline:
         pending.rows += entry.items
         pending.upto = entry.position
         pending.since = pending.since or time.monotonic()
+
+    def _without_erased(self, signal: Signal, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """What was acknowledged before its trace was erased and not stored yet."""
+        erased = self._erased()
+        if not erased or erased.isdisjoint(pc.unique(batch.column("TraceId")).to_pylist()):
+            return batch
+        gone = pc.is_in(batch.column("TraceId"), value_set=pa.array(sorted(erased), pa.string()))
+        kept = batch.filter(pc.invert(gone))
+        self._accounting.dropped(signal, "erased", batch.num_rows - kept.num_rows)
+        return kept
 
     def _take_spans(self, batch: pa.RecordBatch, now_ns: int) -> None:
         try:
