@@ -69,7 +69,8 @@ SPANS: Final = pa.schema(
 `Internal`, `Server`, `Client`, `Producer` or `Consumer`; StatusCode `Unset`, `Ok` or `Error`.
 Attribute values are text (`SpanAttributeTypes` keeps the branch): booleans `true`/`false`,
 structures JSON, bytes base64, an empty AnyValue "".  `IngestAttributes` holds what the API key and
-the headers of the export request say.  `Version` orders several versions of one span: see `span_version`."""
+the headers of the export request say.  `Version` orders several versions of one span: see
+`span_version`."""
 
 LOGS: Final = pa.schema(
     [
