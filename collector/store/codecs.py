@@ -124,7 +124,8 @@ def _decode_tuples(column: pa.ChunkedArray) -> list[tuple[str, ...]]:
 
 TEXT: Final = Codec(_or_repaired(pa.string(), clean_text), to_list)
 INT: Final = Codec(_int64, to_list)
-"""Also for `int | None`."""
+OPTIONAL_INT: Final = Codec(_int64, to_list)
+"""`int | None`: a Nullable column, in which 0 is not the default."""
 UINT: Final = Codec(_or_repaired(pa.uint64(), _clamped(0, UINT64_MAX)), to_list)
 BOOL: Final = Codec(lambda values: pa.array(values, pa.bool_()), to_list)
 TIMES: Final = Codec(_encode_times, _decode_times)
@@ -145,7 +146,7 @@ TUPLES_OF_TIMES: Final = Codec(
 BY_ANNOTATION: Final[Mapping[str, Codec]] = {
     "str": TEXT,
     "int": INT,
-    "int | None": INT,
+    "int | None": OPTIONAL_INT,
     "bool": BOOL,
     "tuple[str, ...]": TUPLES,
     "Mapping[str, str]": MAPS,

@@ -18,6 +18,7 @@ from collector.store.codecs import (
     BOOL,
     BY_ANNOTATION,
     INT,
+    OPTIONAL_INT,
     TEXT,
     TIMES,
     TUPLES,
@@ -72,7 +73,7 @@ STEP: Final = _fields(
         "run_id": ("EnclosingRunId", TEXT),
         "agent_name": ("EmittedAgentName", TEXT),
         "attempt": ("EmittedAttempt", INT),
-        "cost_nano_usd": ("EmittedCostNanoUsd", INT),
+        "cost_nano_usd": ("EmittedCostNanoUsd", OPTIONAL_INT),
         "usage": None,
         "tool_requests": None,
         "links": None,
@@ -131,19 +132,29 @@ EVENT_COLUMNS: Final = (*(field.column for field in EVENT), "RunId", "GroupId")
 Columns = dict[str, pa.Array]
 
 
-def _encode(entries: Sequence[Field], values: Sequence[object]) -> Columns:
-    return {
-        field.column: field.codec.encode(list(map(attrgetter(field.attribute), values)))
-        for field in entries
-    }
+def _encode(entries: Sequence[Field], values: Sequence[object], *, sparse: bool = False) -> Columns:
+    """A column per field; `sparse` leaves out those that hold nothing but their default."""
+    columns: Columns = {}
+    for field in entries:
+        column = list(map(attrgetter(field.attribute), values))
+        if not (sparse and _is_default(field, column)):
+            columns[field.column] = field.codec.encode(column)
+    return columns
 
 
-def step_rows(placed: Sequence[PlacedStep]) -> pa.Table:
-    """Rows of `agent_steps`."""
+def _is_default(field: Field, column: list[Any]) -> bool:
+    """Whether the engine would fill in just this: "", 0, (), {} and False, or NULL."""
+    if field.codec is OPTIONAL_INT:
+        return column.count(None) == len(column)
+    return not any(column)
+
+
+def step_rows(placed: Sequence[PlacedStep], *, sparse: bool = False) -> pa.Table:
+    """Rows of `agent_steps`; `sparse` to be inserted: without columns of nothing but defaults."""
     steps = [entry.step for entry in placed]
     usages = [step.usage or NO_USAGE for step in steps]
-    columns = _encode(STEP, steps)
-    columns |= _encode(USAGE, usages)
+    columns = _encode(STEP, steps, sparse=sparse)
+    columns |= _encode(USAGE, usages, sparse=sparse)
     columns["HasUsage"] = BOOL.encode([step.usage is not None for step in steps])
     requests = [step.tool_requests for step in steps]
     for column, attribute in zip(
@@ -158,7 +169,7 @@ def step_rows(placed: Sequence[PlacedStep]) -> pa.Table:
         columns[column] = TUPLES.encode(
             [tuple(pair[index] for pair in entry) if entry else () for entry in links]
         )
-    columns |= _encode(PLACED, placed)
+    columns |= _encode(PLACED, placed, sparse=sparse)
     return pa.table(columns)
 
 
@@ -192,7 +203,9 @@ def placed_steps(rows: pa.Table) -> list[PlacedStep]:
     return found
 
 
-def run_rows(runs: Sequence[Run], removed: Sequence[Removed] = ()) -> pa.Table:
+def run_rows(
+    runs: Sequence[Run], removed: Sequence[Removed] = (), *, sparse: bool = False
+) -> pa.Table:
     """Rows of `agent_runs`; those of `removed` are deleted ones under the key they had."""
     gone = [
         Run(
@@ -205,12 +218,12 @@ def run_rows(runs: Sequence[Run], removed: Sequence[Removed] = ()) -> pa.Table:
     ]
     # A deleted row and a live one of the same key and version: the last one wins.
     every = [*gone, *runs]
-    columns = _encode(RUN, every)
+    columns = _encode(RUN, every, sparse=sparse)
     for index, column in enumerate(SPAN_COLUMNS):
         get = attrgetter("input_span" if index < 2 else "output_span")
         columns[column] = TEXT.encode([get(run)[index % 2] for run in every])
-    columns |= _encode(OWN, [run.own for run in every])
-    columns |= _encode(TOTAL, [run.total for run in every])
+    columns |= _encode(OWN, [run.own for run in every], sparse=sparse)
+    columns |= _encode(TOTAL, [run.total for run in every], sparse=sparse)
     for field in FINDINGS:
         get = attrgetter(field.attribute)
         columns[field.column] = field.codec.encode(

@@ -72,7 +72,7 @@ class Writer:
             letters = rows.dead_letter_rows(flush.dead_letters)
             self._insert("dead_letters", letters, "Timestamp", MONTH)
         if flush.steps:
-            self._insert("agent_steps", rows.step_rows(flush.steps), "Timestamp", DAY)
+            self._insert("agent_steps", rows.step_rows(flush.steps, sparse=True), "Timestamp", DAY)
         if flush.runs or flush.removed:
             runs = rows.run_rows(flush.runs, _elsewhere(flush.removed, flush.runs))
             self._insert("agent_runs", runs, "StartTime", MONTH)
