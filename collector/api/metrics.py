@@ -6,6 +6,8 @@ the terms of promise 2 add up within every single scrape.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
@@ -72,6 +74,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._registry.register(_Counters(accounting))
         self._registry.register(_Gauges(gauges))
+        self._registry.register(_Threads())
         if receiver is not None:
             self._registry.register(_Requests(receiver))
         ProcessCollector(registry=self._registry)
@@ -107,6 +110,33 @@ class _Gauges(Collector):
             except Exception:  # one broken gauge must not cost the other metrics
                 continue
             yield GaugeMetricFamily(name, GAUGES[name], value=value)
+
+    def describe(self) -> list[Metric]:
+        return []
+
+
+class _Threads(Collector):
+    """CPU of this process by stage: each stage is a thread with a name."""
+
+    def collect(self) -> Iterator[Metric]:
+        spent: dict[str, float] = {}
+        for thread in threading.enumerate():
+            if thread.ident is None:
+                continue
+            try:
+                seconds = time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+            except (AttributeError, OSError):  # not on this platform, or it has just ended
+                continue
+            name = thread.name.rstrip("0123456789").rstrip("-_")
+            spent[name] = spent.get(name, 0.0) + seconds
+        family = CounterMetricFamily(
+            "agentrun_thread_cpu_seconds",
+            "CPU time of the living Python threads; the rest of the process is the engine's.",
+            labels=["thread"],
+        )
+        for name, seconds in sorted(spent.items()):
+            family.add_metric([name], seconds)
+        yield family
 
     def describe(self) -> list[Metric]:
         return []

@@ -40,6 +40,12 @@ class Node:
         self.duplicate_of = ""
         self.dirty = True
 
+    def touch(self) -> None:
+        """What is to be written of this step has changed."""
+        if not self.dirty:
+            self.dirty = True
+            self.bucket.find().fresh.append(self)
+
 
 @dataclass(slots=True)
 class Tally:
@@ -118,7 +124,7 @@ class Attempts:
         """What follows an attempt that came or went is numbered anew."""
         while at < len(self.entries):
             _, _, failed, node = self.entries[at]
-            node.dirty = True
+            node.touch()
             if not failed:
                 return
             at += 1
@@ -151,10 +157,12 @@ class Bucket:
         "aggregate",
         "attempts",
         "busy",
+        "busy_ns",
         "dialects",
         "end_ns",
         "fan_out",
         "first_model",
+        "fresh",
         "labels",
         "last_model",
         "merged_into",
@@ -176,6 +184,8 @@ class Bucket:
         self.top: Step | None = None
         self.merged_into: Bucket | None = None
         self.nodes: list[Node] = []
+        self.fresh: list[Node] = []
+        """Nodes that are new or changed since the last flush."""
         self.tally = Tally()
         self.start_ns = FAR_NS
         self.end_ns = 0
@@ -190,6 +200,8 @@ class Bucket:
         self.last_model: Step | None = None
         self.busy: list[tuple[int, int]] = []
         """Disjoint intervals covered by counted steps, in order."""
+        self.busy_ns = 0
+        """Their sum."""
         self.responses: tuple[int, str, Step] | None = None
         """The last explicit final-response step."""
         self.attempts: dict[AttemptKey, Attempts] = {}
@@ -215,6 +227,7 @@ class Bucket:
         # Compared with longer tuples that begin alike: (start, span id) < (start, span id, ...).
         key = (step.start_ns, step.span_id)
         self.nodes.append(node)
+        self.fresh.append(node)
         if step.start_ns < self.start_ns:
             self.start_ns = step.start_ns
         if step.end_ns > self.end_ns:
@@ -235,7 +248,7 @@ class Bucket:
             self.tally.payment_cost_nano_usd += step.payment_nano_usd
         kind = step.kind
         if kind is MODEL:
-            cover(self.busy, step.start_ns, step.end_ns)
+            self.busy_ns += cover(self.busy, step.start_ns, step.end_ns)
             if self.last_model is None or key > self.last_model.key:
                 self.last_model = step
             if self.first_model is None or key < self.first_model.key:
@@ -243,7 +256,7 @@ class Bucket:
             if len(step.tool_requests) > self.fan_out:
                 self.fan_out = len(step.tool_requests)
         elif kind in COUNTED:
-            cover(self.busy, step.start_ns, step.end_ns)
+            self.busy_ns += cover(self.busy, step.start_ns, step.end_ns)
             self._count(node, kind, tool_price)
         elif step.usage is not None and (self.aggregate is None or key < self.aggregate.key):
             self.aggregate = step
@@ -322,6 +335,7 @@ class Bucket:
         """Take everything of `other`; which top they are under is the caller's concern."""
         other.merged_into = self
         self.nodes += other.nodes
+        self.fresh += other.fresh
         retries = self.tally.retries + other.tally.retries
         self.tally.add(other.tally)
         self.start_ns = min(self.start_ns, other.start_ns)
@@ -345,7 +359,7 @@ class Bucket:
         ):
             self.first_model = other.first_model
         for start_ns, end_ns in other.busy:
-            cover(self.busy, start_ns, end_ns)
+            self.busy_ns += cover(self.busy, start_ns, end_ns)
         if other.responses is not None and (
             self.responses is None or other.responses[:2] > self.responses[:2]
         ):
@@ -360,7 +374,7 @@ class Bucket:
             ours.failures += theirs.failures
             if ours.failures:
                 for entry in ours.entries:
-                    entry[3].dirty = True
+                    entry[3].touch()
             retries += ours.retries
         self.tally.retries = retries
         for mine_uses, their_uses in (
@@ -378,19 +392,26 @@ class Bucket:
             self.placed_as = REWRITE
 
 
-def cover(intervals: list[tuple[int, int]], start: int, end: int) -> None:
-    """Add [start, end] to disjoint ordered intervals, joining those that it touches."""
+def cover(intervals: list[tuple[int, int]], start: int, end: int) -> int:
+    """Add [start, end] to disjoint ordered intervals, joining those that it touches.
+
+    Returns by how much the covered time grew.
+    """
     if not intervals or start > intervals[-1][1]:
         intervals.append((start, end))
-        return
+        return end - start
     first = bisect_left(intervals, (start, start))
     if first and intervals[first - 1][1] >= start:
         first -= 1
     last = first
+    before = 0
     while last < len(intervals) and intervals[last][0] <= end:
-        start, end = min(start, intervals[last][0]), max(end, intervals[last][1])
+        low, high = intervals[last]
+        before += high - low
+        start, end = min(start, low), max(end, high)
         last += 1
     intervals[first:last] = [(start, end)]
+    return end - start - before
 
 
 def earliest(

@@ -24,13 +24,12 @@ class TraceGroup:
     """Traces that are folded together, and the events of their runs."""
 
     __slots__ = (
-        "_fresh", "_pricing", "_written", "dirty", "events", "open_runs", "size", "traces",
+        "_fresh", "_pricing", "_written", "events", "open_runs", "size", "traces",
     )  # fmt: skip
 
     def __init__(self, pricing: Pricing = NO_PRICING) -> None:
         self.traces: dict[str, Trace] = {}
         self.events: dict[str, Event] = {}
-        self.dirty = False
         self.size = 0
         """Distinct spans."""
         self.open_runs = 0
@@ -49,10 +48,6 @@ class TraceGroup:
         added = trace.add(step)
         if added is Added.NEW:
             self.size += 1
-            self.dirty = True
-        elif added is Added.NEWER:
-            self.traces[step.trace_id] = trace.rebuilt()
-            self.dirty = True
         return added
 
     def add_event(self, event: Event) -> bool:
@@ -61,7 +56,6 @@ class TraceGroup:
             return False
         self.events[event.event_id] = event
         self._fresh.append(event.event_id)
-        self.dirty = True
         return True
 
     def restore(self, steps: Iterable[Step], events: Iterable[Event], runs: Iterable[Run]) -> None:
@@ -74,7 +68,6 @@ class TraceGroup:
         for event in events:
             if event.event_id not in self.events:
                 self.events[event.event_id] = event
-                self.dirty = True
 
     def absorb(self, other: TraceGroup) -> None:
         """Join two groups: a link, a shared run id or conversation ties their traces."""
@@ -83,7 +76,6 @@ class TraceGroup:
         self._fresh += other._fresh
         self._written |= other._written
         self.size += other.size
-        self.dirty = True
 
     def untie(self) -> None:
         """Break the cycles between nodes and buckets: the group is not used any more, and its
@@ -105,6 +97,9 @@ class TraceGroup:
 
     def assemblies(self) -> list[Assembly]:
         """The runs of this group, parents first; none for a trace in which no agent acts."""
+        for trace_id, trace in self.traces.items():
+            if trace.stale:
+                self.traces[trace_id] = trace.rebuilt()
         traces = [trace for trace in self.traces.values() if trace.tops]
         found = assemble(traces) if traces else []
         known = {run.run_id for run in found}
@@ -121,7 +116,6 @@ class TraceGroup:
 
     def changes(self) -> Changes:
         """What to write since the last call: moved steps, all runs, removed runs, new events."""
-        self.dirty = False
         assemblies = self.assemblies()
         runs = self._fold(assemblies)
         steps: list[PlacedStep] = []
@@ -189,9 +183,8 @@ class TraceGroup:
         for bucket in assembly.buckets:
             moved = bucket.placed_as != as_
             bucket.placed_as = as_
-            for node in bucket.nodes:
-                if not (moved or node.dirty):
-                    continue
+            fresh, bucket.fresh = bucket.fresh, []
+            for node in bucket.nodes if moved else fresh:
                 node.dirty = False
                 step = node.step
                 child = ""

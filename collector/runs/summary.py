@@ -230,7 +230,10 @@ def _last(buckets: Sequence[Bucket]) -> Step | None:
 
 def _busy_ns(buckets: Iterable[Bucket]) -> int:
     """Time covered by at least one counted step."""
-    return sum_of_union(interval for bucket in buckets for interval in bucket.busy)
+    busy = [bucket for bucket in buckets if bucket.busy]
+    if len(busy) == 1:
+        return busy[0].busy_ns
+    return sum_of_union(interval for bucket in busy for interval in bucket.busy)
 
 
 def sum_of_union(intervals: Iterable[tuple[int, int]]) -> int:

@@ -30,7 +30,7 @@ class Added(Enum):
     OLDER = "older"
     """A later version of the span was there."""
     NEWER = "newer"
-    """It replaced an earlier version: the trace has to be built again."""
+    """It replaced an earlier version: the trace is stale."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class Trace:
     """All steps of one trace id."""
 
     __slots__ = (
-        "_by_response", "_pricing", "_scope", "_siblings", "_waiting", "nodes", "tops",
+        "_by_response", "_pricing", "_scope", "_siblings", "_waiting", "nodes", "stale", "tops",
         "trace_id",
     )  # fmt: skip
 
@@ -75,6 +75,8 @@ class Trace:
         """span id -> node."""
         self.tops: dict[str, Bucket] = {}
         """span id of the top -> its bucket, for every bucket that joined no other."""
+        self.stale = False
+        """A span was replaced by a later version: `rebuilt` gives the trace that counts it."""
         self._pricing = pricing
         self._waiting: dict[str, list[Call]] = {}
         """span id that has not arrived -> calls that may lie within a model span above it."""
@@ -85,7 +87,7 @@ class Trace:
         be one call, and are looked for."""
 
     def add(self, step: Step) -> Added:
-        """Take one step in.  After `NEWER` the caller builds the trace again from `latest`."""
+        """Take one step in."""
         known = self.nodes.get(step.span_id)
         if known is not None:
             if known.step.version == step.version:
@@ -93,6 +95,7 @@ class Trace:
             if known.step.version > step.version:
                 return Added.OLDER
             known.step = step
+            self.stale = True
             return Added.NEWER
         parent = step.parent_span_id if step.parent_span_id != step.span_id else ""
         node = Node(step, self._place(step, parent))
@@ -119,6 +122,7 @@ class Trace:
         """Break the cycles between nodes and buckets."""
         for bucket in self.tops.values():
             bucket.nodes.clear()
+            bucket.fresh.clear()
             bucket.attempts.clear()
         self.tops.clear()
         self.nodes.clear()
@@ -264,8 +268,8 @@ class Trace:
                 duplicate_of = "" if step is counting else counting.span_id
                 if other.duplicate_of != duplicate_of:
                     other.duplicate_of = duplicate_of
-                    other.dirty = True
-            node.dirty = True
+                    other.touch()
+            node.touch()
 
     def cost_of(self, node: Node) -> CallCost | None:
         """How the call of a model span was counted."""

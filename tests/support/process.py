@@ -41,6 +41,11 @@ class CollectorProcess:
         self.ports: dict[str, int] = {}
         self.log = data_dir.parent / f"{data_dir.name}.log"
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> CollectorProcess:
         """Returns once it listens."""
         command = [sys.executable, "-m", "otel_agentrun", "up", "--data-dir", str(self.data_dir)]
