@@ -97,6 +97,9 @@ class Trace:
             known.step = step
             self.stale = True
             return Added.NEWER
+        if self.stale:  # everything is counted anew before anyone looks
+            self.nodes[step.span_id] = Node(step, next(iter(self.tops.values())))
+            return Added.NEW
         parent = step.parent_span_id if step.parent_span_id != step.span_id else ""
         node = Node(step, self._place(step, parent))
         self.nodes[step.span_id] = node
