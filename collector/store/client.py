@@ -49,7 +49,7 @@ EMBEDDED: Final[Mapping[str, Any]] = {
     **FSYNC,
     "old_parts_lifetime": 1,  # seconds; erased text must leave the disk soon, not in minutes
     "cleanup_delay_period": 1,
-    "max_cleanup_delay_period": 5,
+    "max_cleanup_delay_period": 1,
     "cleanup_delay_period_random_add": 0,
     "finished_mutations_to_keep": 0,  # their text names what was erased
 }

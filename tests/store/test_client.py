@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,13 +27,13 @@ from tests.support.clickhouse_faults import (
 )
 from tests.support.clickhouse_fixtures import Database, database
 from tests.support.clickhouse_http import ClickHouseDouble
-from tests.support.store import store, store_path  # noqa: F401
+from tests.support.store import store, store_engine, store_path  # noqa: F401
 
 CANARY = pa.table({"WriterId": pa.array([1], pa.uint64()), "Value": pa.array([7], pa.uint64())})
 
 
 @pytest.fixture
-def server(store_path: Path) -> pytest.FixtureRequest:  # noqa: F811
+def server(store_engine: str, store_path: Path) -> Iterator[Database]:  # noqa: F811
     with ClickHouseDouble(str(store_path)) as double, database(double) as one:
         yield one
 

@@ -10,7 +10,7 @@ from collector.errors import StoreError
 from collector.store import schema
 from collector.store.client import Store
 from collector.store.schema import Retention
-from tests.support.store import store, store_path  # noqa: F401
+from tests.support.store import store, store_engine, store_path  # noqa: F401
 
 EXPORTER_TRACES = [
     ("Timestamp", "DateTime64(9)"),

@@ -2,7 +2,7 @@
 
 chDB holds one engine and one path per process, so that all embedded stores of a session share a
 folder and each test has a database of its own in it.  Import what a module needs:
-`from tests.support.store import store, store_path  # noqa: F401`.
+`from tests.support.store import store, store_engine, store_path  # noqa: F401`.
 """
 
 from __future__ import annotations
@@ -39,11 +39,19 @@ def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("store")
 
 
+@pytest.fixture(scope="module")
+def store_engine(store_path: Path) -> Iterator[str]:
+    """The URL of the session's folder; the engine stays open while a module's tests run."""
+    url = f"chdb://{store_path}"
+    with Store.open(url, database="default"):
+        yield url
+
+
 @pytest.fixture
-def store(store_path: Path) -> Iterator[Store]:
+def store(store_engine: str) -> Iterator[Store]:
     """An empty embedded store with the newest schema, dropped afterwards."""
     name = f"test_{os.getpid()}_{next(NUMBERS)}"
-    with Store.open(f"chdb://{store_path}", database=name) as opened:
+    with Store.open(store_engine, database=name) as opened:
         schema.apply(opened)
         yield opened
         opened.command(f"DROP DATABASE {name} SYNC")
