@@ -1,7 +1,8 @@
 """Redaction of whole columns: what `otel_agentrun.redact` does to one value, fast.
 
-Almost no value holds a secret.  One RE2 pass over the column finds the few that might, by a pattern
-that admits everything the exact detectors find and little else; only those become Python strings.
+Almost no value holds a secret.  One pass over the column (`redaction_scan`) finds the few that
+might, by patterns that admit everything the exact detectors find and little else; only those become
+Python strings.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.errors import ConfigError
+from collector.redaction_scan import HintScanner
 from otel_agentrun.detectors import DETECTORS, SECRET_NAMES
 from otel_agentrun.redact import (
     KEY_BYTES,
@@ -29,10 +30,11 @@ from otel_agentrun.redact import (
 
 __all__ = ["ArrowRedactor", "load_or_create_key", "redact_problems"]
 
-IDENTITY_HINT: Final = r"@|[0-9][ ().-]{0,2}[0-9][ ().-]{0,2}[0-9][ ().-]{0,2}[0-9]"
-"""What every e-mail address or phone number holds."""
 SMALL_COLUMN: Final = 16
-"""Up to so many values Python is faster: Arrow compiles a pattern for each call (about 0.3 ms)."""
+"""Up to so many values Python searches for configured patterns itself: Arrow compiles them anew for
+each column."""
+OTHER, CERTAIN, IDENTITY = range(3)
+"""What a key says about its value: nothing; it has to change; it may name a user."""
 MEMBER_END: Final = r"""\\*["'][ \t\r\n]*[:=]"""
 
 
@@ -45,9 +47,10 @@ class ArrowRedactor:
         if found:
             raise ConfigError("\n".join(found))
         self.redactor = Redactor(settings)
-        self._hint = _hint(settings)
+        self._scanner = HintScanner(_hints(settings))
         self._patterns = "|".join(f"(?:{_for_re2(pattern)})" for _, pattern in settings.patterns)
         self._always = settings.identity_mode == "always"
+        self._auto = settings.identity_mode == "auto"
         self._structure = settings.content == "structure"
 
     def values(
@@ -58,52 +61,51 @@ class ArrowRedactor:
         `keys` has the attribute key of each value, as text or dictionary-encoded; `None` for values
         without keys.  `content` as in `Redactor.value`.  Nulls and the type stay.
         """
-        if len(values) <= SMALL_COLUMN:
-            suspects: Any = np.ones(len(values), dtype=bool)
-        else:
-            suspects = self._suspects(values)
+        suspects = np.zeros(len(values), dtype=bool)
+        suspects[self._scanner.suspects(values)] = True
+        if self._patterns:
+            suspects |= self._may_match_patterns(values)
         codes, names = _codes(keys)
         if codes is None:
             if content and self._structure:
-                suspects = np.ones(len(values), dtype=bool)
+                suspects[:] = True
         else:
-            certain = self._by_key(names, lambda name: self._is_certain(name, content=content))
-            if certain.any():
-                suspects |= certain[codes]
-            identity = self._by_key(names, self._is_identity)
-            if identity.any():
-                at = np.flatnonzero(identity[codes])
-                named = values.take(pa.array(at))
-                suspects[at] |= _mask(pc.match_substring_regex(named, IDENTITY_HINT))
+            kinds = np.array([self._kind(name, content=content) for name in names], np.uint8)
+            if kinds.any():
+                kinds = kinds[codes]
+                suspects |= kinds == CERTAIN
+                if self._auto:
+                    self._add_identities(values, np.flatnonzero(kinds == IDENTITY), suspects)
         at = np.flatnonzero(suspects)
         if len(at) == 0:
             return values, 0
         return self._replace(values, at, codes, names, content=content)
 
-    def _suspects(self, values: pa.Array[Any]) -> Any:
-        """A mask of the values that a detector or pattern might match."""
-        large = pa.types.is_large_string(values.type)
-        # As bytes RE2 needs not follow UTF-8, and no hint has a character beyond ASCII.
-        raw: Any = values.view(pa.large_binary() if large else pa.binary())
-        mask = _mask(pc.match_substring_regex(raw, self._hint))
-        if self._patterns:
-            mask |= _mask(pc.match_substring_regex(values, self._patterns))
-        return mask
+    def _may_match_patterns(self, values: pa.Array[Any]) -> Any:
+        if len(values) <= SMALL_COLUMN:
+            return True
+        matched: Any = pc.match_substring_regex(values, self._patterns)
+        return pc.fill_null(matched, False).to_numpy(zero_copy_only=False)
 
-    def _by_key(self, names: list[str | None], holds: Callable[[str | None], bool]) -> Any:
-        return np.fromiter(map(holds, names), bool, len(names))
-
-    def _is_identity(self, name: str | None) -> bool:
-        return name is not None and Treatment.IDENTITY in self.redactor.treatment(name)
-
-    def _is_certain(self, name: str | None, *, content: bool) -> bool:
-        """Does the key alone say that the value may have to change?"""
+    def _kind(self, name: str | None, *, content: bool) -> int:
+        """Does the key say that its value has to change, or to be looked at?"""
         treatment = Treatment.NONE if name is None else self.redactor.treatment(name)
-        if Treatment.REDACT in treatment:
-            return True
-        if Treatment.IDENTITY in treatment and self._always:
-            return True
-        return self._structure and self.redactor.is_content(treatment, content=content)
+        if treatment & Treatment.REDACT:
+            return CERTAIN
+        if self._structure and self.redactor.is_content(treatment, content=content):
+            return CERTAIN
+        if treatment & Treatment.IDENTITY:
+            return CERTAIN if self._always else IDENTITY
+        return OTHER
+
+    def _add_identities(self, values: pa.Array[Any], rows: Any, suspects: Any) -> None:
+        """Suspect those of `rows` whose values are an e-mail address or a phone number."""
+        if len(rows) == 0:
+            return
+        texts = values.take(pa.array(rows)).to_pylist()
+        changing = {text for text in set(texts) if text and self.redactor.identity(text)}
+        if changing:
+            suspects[rows] |= [text in changing for text in texts]
 
     def _replace(
         self, values: pa.Array[Any], at: Any, codes: Any, names: list[str | None], *, content: bool
@@ -202,19 +204,13 @@ def _codes(keys: pa.Array[Any] | None) -> tuple[Any, list[str | None]]:
     return codes.to_numpy(zero_copy_only=False), [*names, None]
 
 
-def _mask(matched: Any) -> Any:
-    if matched.null_count:
-        matched = pc.fill_null(matched, False)
-    return matched.to_numpy(zero_copy_only=False)
-
-
-def _hint(settings: RedactSettings) -> str:
-    """One RE2 pattern over UTF-8 bytes that admits every match of the rules in force."""
+def _hints(settings: RedactSettings) -> list[str]:
+    """Patterns over UTF-8 bytes that together admit every match of the rules in force."""
     hints = [detector.hint for detector in DETECTORS if detector.name in settings.detectors]
-    # Arrow compiles the pattern anew for each column, so what another part admits is left out.
+    # What another hint admits is left out.
     named = re.compile(rf"(?:{SECRET_NAMES})$" if "secret" in settings.detectors else r"(?!)")
     hints.extend(_member_hint(glob) for glob in settings.keys if not named.search(glob))
-    return "|".join(f"(?:{hint})" for hint in dict.fromkeys(hints))
+    return list(dict.fromkeys(hints))
 
 
 def _member_hint(glob: str) -> str:

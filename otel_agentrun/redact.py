@@ -383,7 +383,7 @@ class Redactor:
         if Treatment.REDACT in treatment:
             return text if MARKER.fullmatch(text) else self._marker("key", text)
         if Treatment.IDENTITY in treatment:
-            identity = self._identity(text)
+            identity = self.identity(text)
             if identity is not None:
                 return identity
         is_content = self.is_content(treatment, content=content)
@@ -400,7 +400,8 @@ class Redactor:
             return Treatment.REDACT not in treatment and Treatment.IDENTITY not in treatment
         return content and Treatment.PLAIN not in treatment
 
-    def _identity(self, text: str) -> str | None:
+    def identity(self, text: str) -> str | None:
+        """What replaces the value of an identity key; `None` where it names nobody."""
         mode = self.settings.identity_mode
         if mode == "never" or MARKER.fullmatch(text):
             return None

@@ -25,7 +25,15 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from collector.errors import PermanentError, Refusal, TooLargeError
 from collector.model import LOGS, SPANS, TIME, Decoded, Signal
 from collector.receiver import otlp_json, otlp_logs, otlp_schema, otlp_spans
-from collector.receiver.otlp_flatten import Content, Items, Ragged, Redactor, constant_maps, unnest
+from collector.receiver.otlp_flatten import (
+    Content,
+    Items,
+    Ragged,
+    Redactor,
+    any_values,
+    constant_maps,
+    unnest,
+)
 from collector.receiver.otlp_salvage import (
     WireError,
     check_signal,
@@ -213,15 +221,12 @@ class Decoder:
             nested = self._handlers[signal].list_to_record_batch([body])
         except ValueError:
             return self._salvaged(signal, body, received_at_ns, before)
-        valid = self._checked(signal, nested, received_at_ns, refused)
-        if valid.values.ambiguous:
-            return self._salvaged(signal, body, received_at_ns, before)
-        return valid, refused
+        return self._checked(signal, nested, received_at_ns, refused), refused
 
     def _salvaged(
         self, signal: Signal, body: bytes, received_at_ns: int, before: Counter[str]
     ) -> tuple[Valid, Counter[str]]:
-        """The same by way of the official classes, which also settle what columns cannot show."""
+        """The same by way of the official classes, without the items that they refuse."""
         saved = salvage(body, signal, self._limits.nesting_depth_max)
         refused = before + saved.refused
         try:
@@ -248,11 +253,11 @@ class Decoder:
             found = found.keep(~bad)
         while True:
             lists = kind.attribute_lists(found)
-            columns = [entries.values.field("value") for entries in lists.values()]
+            columns = [any_values(entries.values.field("value")) for entries in lists.values()]
             bodies = kind.bodies(found)
-            columns += [] if bodies is None else [bodies]
+            columns += [] if bodies is None else [any_values(bodies)]
             values = to_text(columns, limits.nesting_depth_max)
-            if values.ambiguous or not values.bad:
+            if not values.bad:
                 return Valid(found, lists, values)
             reasons = owners(found, lists, values.bad)
             if not reasons:

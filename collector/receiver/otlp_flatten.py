@@ -59,6 +59,15 @@ def ragged(lists: pa.ListArray) -> Ragged:
     return Ragged(offsets - first, lists.values.slice(first, int(offsets[-1]) - first))
 
 
+def any_values(parts: pa.ListArray) -> pa.BinaryArray:
+    """The serialized AnyValue of each row, which is its parts put together."""
+    starts, _ = otlp_digest.bounds(parts.values)
+    offsets = pa.py_buffer(starts[parts.offsets.to_numpy()])
+    return pa.BinaryArray.from_buffers(
+        pa.binary(), len(parts), [None, offsets, parts.values.buffers()[2]]
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Items:
     """Spans or log records of a request in wire order, and indices into `scopes`, `resources`."""

@@ -72,8 +72,8 @@ def texts(items: Items) -> dict[str, pa.StringArray]:
     }
 
 
-def bodies(items: Items) -> pa.StructArray:
-    """AnyValue of each record."""
+def bodies(items: Items) -> pa.ListArray:
+    """Serialized AnyValue of each record, in parts."""
     return items.items.field("body")
 
 
