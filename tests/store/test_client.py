@@ -27,7 +27,7 @@ from tests.support.clickhouse_faults import (
 )
 from tests.support.clickhouse_fixtures import Database, database
 from tests.support.clickhouse_http import ClickHouseDouble
-from tests.support.store import store, store_engine, store_path  # noqa: F401
+from tests.support.store import fresh_store, store, store_database, store_engine, store_path  # noqa: F401
 
 CANARY = pa.table({"WriterId": pa.array([1], pa.uint64()), "Value": pa.array([7], pa.uint64())})
 
@@ -82,12 +82,12 @@ def test_a_missing_table_names_the_command(store: Store) -> None:  # noqa: F811
     assert not caught.value.permanent
 
 
-def test_a_missing_column_is_an_outage_not_a_bad_row(store: Store) -> None:  # noqa: F811
+def test_a_missing_column_is_an_outage_not_a_bad_row(fresh_store: Store) -> None:  # noqa: F811
     """The journal holds until the schema is applied; nothing may be dead-lettered for it."""
-    store.command("ALTER TABLE dead_letters DROP COLUMN Peer")
+    fresh_store.command("ALTER TABLE dead_letters DROP COLUMN Peer")
 
     with pytest.raises(StoreError) as caught:
-        store.insert_arrow("dead_letters", pa.table({"Peer": ["127.0.0.1"]}))
+        fresh_store.insert_arrow("dead_letters", pa.table({"Peer": ["127.0.0.1"]}))
 
     assert "agentrun schema apply" in caught.value.hint
     assert not caught.value.permanent

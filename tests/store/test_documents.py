@@ -30,6 +30,7 @@ from tests.support.store import (
     a_run,
     a_step,
     store,  # noqa: F401
+    store_database,  # noqa: F401
     store_engine,  # noqa: F401
     store_path,  # noqa: F401
 )

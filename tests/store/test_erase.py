@@ -23,6 +23,7 @@ from tests.support.store import (
     logs,
     spans,
     store,  # noqa: F401
+    store_database,  # noqa: F401
     store_engine,  # noqa: F401
     store_path,  # noqa: F401
 )

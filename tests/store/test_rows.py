@@ -13,7 +13,16 @@ from collector.runs.run import Counts, DeadLetter, Finding, PlacedStep, Run
 from collector.store import rows
 from collector.store.client import Store
 from otel_agentrun.step import Event, Kind, Role, Status, Step, ToolRequest, Usage
-from tests.support.store import START, a_placed, a_run, a_step, store, store_engine, store_path  # noqa: F401
+from tests.support.store import (  # noqa: F401
+    START,
+    a_placed,
+    a_run,
+    a_step,
+    store,
+    store_database,
+    store_engine,
+    store_path,
+)
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 VERSION = st.integers(0, 2**64 - 1)

@@ -10,7 +10,7 @@ from collector.errors import StoreError
 from collector.store import schema
 from collector.store.client import Store
 from collector.store.schema import Retention
-from tests.support.store import store, store_engine, store_path  # noqa: F401
+from tests.support.store import fresh_store, store, store_database, store_engine, store_path  # noqa: F401
 
 EXPORTER_TRACES = [
     ("Timestamp", "DateTime64(9)"),
@@ -76,35 +76,37 @@ def test_applying_twice_applies_once(store: Store) -> None:  # noqa: F811
     assert schema.apply(store) == []
 
 
-def test_rolling_back_leaves_nothing_and_can_be_undone(store: Store) -> None:  # noqa: F811
+def test_rolling_back_leaves_nothing_and_can_be_undone(fresh_store: Store) -> None:  # noqa: F811
     names = [migration.name for migration in schema.migrations()]
 
-    assert schema.rollback(store, 0) == names[::-1]
-    assert tables(store) == {"schema_migrations"}
-    assert schema.apply(store) == names
-    assert tables(store) == TABLES | VIEWS | {"schema_migrations"}
+    assert schema.rollback(fresh_store, 0) == names[::-1]
+    assert tables(fresh_store) == {"schema_migrations"}
+    assert schema.apply(fresh_store) == names
+    assert tables(fresh_store) == TABLES | VIEWS | {"schema_migrations"}
 
 
-def test_rolling_back_stops_at_a_number(store: Store) -> None:  # noqa: F811
-    assert schema.rollback(store, 2) == ["0003_views"]
-    assert tables(store) == TABLES | {"schema_migrations"}
+def test_rolling_back_stops_at_a_number(fresh_store: Store) -> None:  # noqa: F811
+    assert schema.rollback(fresh_store, 2) == ["0003_views"]
+    assert tables(fresh_store) == TABLES | {"schema_migrations"}
 
 
-def test_a_half_applied_migration_is_finished(store: Store) -> None:  # noqa: F811
+def test_a_half_applied_migration_is_finished(fresh_store: Store) -> None:  # noqa: F811
     """ClickHouse has no transaction over DDL: a crash in between must not need a person."""
-    schema.rollback(store, 1)
+    schema.rollback(fresh_store, 1)
     first = schema.statements(schema.migrations()[1].up, None)[0]
-    store.command(first)
+    fresh_store.command(first)
 
-    assert schema.apply(store) == ["0002_runs", "0003_views"]
+    assert schema.apply(fresh_store) == ["0002_runs", "0003_views"]
 
 
-def test_a_newer_schema_is_refused(store: Store) -> None:  # noqa: F811
+def test_a_newer_schema_is_refused(fresh_store: Store) -> None:  # noqa: F811
     """An older version would write rows that the newer one reads wrongly."""
-    store.command("INSERT INTO schema_migrations VALUES (999, '0999_future', 'x', 'up', now64(9))")
+    fresh_store.command(
+        "INSERT INTO schema_migrations VALUES (999, '0999_future', 'x', 'up', now64(9))"
+    )
 
     with pytest.raises(StoreError, match="migration 999") as caught:
-        schema.apply(store)
+        schema.apply(fresh_store)
     assert "newer otel-agentrun" in caught.value.hint
 
 
@@ -137,16 +139,16 @@ def test_the_exporter_can_insert_without_our_columns(store: Store) -> None:  # n
     assert store.column("SELECT ReceivedAt > now() - 60 FROM otel_traces") == [1]
 
 
-def test_retention_follows_the_config(store: Store) -> None:  # noqa: F811
+def test_retention_follows_the_config(fresh_store: Store) -> None:  # noqa: F811
     """It counts from the time of receipt, so that replayed old data is not deleted at once."""
-    assert ttl(store, "otel_traces") == ["30"]
-    assert ttl(store, "agent_runs") == [str(Retention().runs_days)]
+    assert ttl(fresh_store, "otel_traces") == ["30"]
+    assert ttl(fresh_store, "agent_runs") == [str(Retention().runs_days)]
 
-    schema.apply(store, Retention(traces_days=7, runs_days=None))
+    schema.apply(fresh_store, Retention(traces_days=7, runs_days=None))
 
-    assert ttl(store, "otel_traces") == ["7"]
-    assert ttl(store, "otel_traces_trace_id_ts") == ["7"]
-    assert ttl(store, "agent_runs") == []
+    assert ttl(fresh_store, "otel_traces") == ["7"]
+    assert ttl(fresh_store, "otel_traces_trace_id_ts") == ["7"]
+    assert ttl(fresh_store, "agent_runs") == []
 
 
 def test_retention_is_at_least_a_day() -> None:

@@ -1,8 +1,8 @@
 """Stores for tests, and small builders of what goes into them.
 
 chDB holds one engine and one path per process, so that all embedded stores of a session share a
-folder and each test has a database of its own in it.  Import what a module needs:
-`from tests.support.store import store, store_engine, store_path  # noqa: F401`.
+folder.  Import what a module needs, with what it needs itself:
+`from tests.support.store import store, store_database, store_engine, store_path  # noqa: F401`.
 """
 
 from __future__ import annotations
@@ -47,10 +47,34 @@ def store_engine(store_path: Path) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def store_database(store_engine: str) -> Iterator[str]:
+    """A database with the newest schema, for the tests of one module: making it takes half a
+    second."""
+    name = f"store_{os.getpid()}_{next(NUMBERS)}"
+    with Store.open(store_engine, database=name) as opened:
+        schema.apply(opened)
+    yield name
+    with Store.open(store_engine, database=name) as opened:
+        opened.command(f"DROP DATABASE {name} SYNC")
+
+
 @pytest.fixture
-def store(store_engine: str) -> Iterator[Store]:
-    """An empty embedded store with the newest schema, dropped afterwards."""
-    name = f"test_{os.getpid()}_{next(NUMBERS)}"
+def store(store_engine: str, store_database: str) -> Iterator[Store]:
+    """An empty embedded store; what a test writes is removed afterwards."""
+    with Store.open(store_engine, database=store_database) as opened:
+        yield opened
+        for table in opened.column(
+            "SELECT DISTINCT table FROM system.parts"
+            " WHERE database = currentDatabase() AND table != 'schema_migrations'"
+        ):
+            opened.command(f"TRUNCATE TABLE {table} SYNC")
+
+
+@pytest.fixture
+def fresh_store(store_engine: str) -> Iterator[Store]:
+    """A store of its own for a test that changes the schema."""
+    name = f"store_{os.getpid()}_{next(NUMBERS)}"
     with Store.open(store_engine, database=name) as opened:
         schema.apply(opened)
         yield opened
