@@ -299,7 +299,7 @@ _KEY_OF: Final = re.compile(
 )
 _AFTER_NAME: Final = re.compile(
     r"""(?:(?P<quote>\\*["'])[ \t\r\n]*)?+"""
-    r"""(?:[ \t]*+(?P<sep>=>|:=|\\u003[dD]|[:=])[ \t\r\n]*+|[ ]++)"""
+    r"""(?:[ \t]*+(?P<sep>=>|:=|\\+u003[dD]|[:=])[ \t\r\n]*+|[ ]++)"""
 )
 _STRING_ENDED: Final = re.compile(r"""(?:[ \t\r\n]|\\+[nrt])*(?:[,:}\]]|\\*["']|$)""")
 _FLAG: Final = re.compile(r"--[A-Za-z0-9-]{0,40}$", re.ASCII)
@@ -554,7 +554,7 @@ DETECTORS: Final[tuple[Detector, ...]] = (
                    "authorization, cookie, ...: JSON members, key=value, headers, options",
              needles=("pass", "pwd", "key", "secret", "authorization", "cookie", "credential",
                       "token"), folded=True,
-             hint=rf"""(?i:{SECRET_NAMES})\\*["']?[ \t\r\n]*(?:[=:]|\\u003[dD])"""
+             hint=rf"""(?i:{SECRET_NAMES})\\*["']?[ \t\r\n]*(?:[=:]|\\+u003[dD])"""
                   r"""|--[A-Za-z][A-Za-z0-9-]*[ ]""",
              find=_named_secrets),
     Detector(name="email", title="E-mail addresses", needles=("@",), hint=r"[!-~]@[A-Za-z0-9]",
