@@ -29,9 +29,11 @@ from collector.api.service import Document, Operations
 from collector.collector import Collector
 from collector.config import Config
 from collector.errors import OverloadedError, PermanentError
+from collector.model import Signal
 from collector.receiver.exchange import Exchange
 from collector.receiver.grpc_server import GrpcReceiver
 from collector.receiver.http_server import HttpReceiver
+from collector.receiver.intake import Encoding
 from collector.receiver.otlp_json import iter_requests
 from collector.receiver.stats import ReceiverStats
 from collector.receiver.tls import ssl_context
@@ -204,38 +206,48 @@ def ingest(
 async def _ingest(
     collector: Collector, files: Sequence[Path], progress: Callable[[int, int], None]
 ) -> None:
-    total = sum(path.stat().st_size for path in files)
-    done = 0
-    limiter = anyio.CapacityLimiter(INGEST_AT_ONCE)
+    source = _requests(files, progress)
+    turn = anyio.Lock()
+
+    async def send_all() -> None:
+        while True:
+            async with turn:
+                found = await to_thread.run_sync(next, source, None)
+            if found is None:
+                return
+            await _send(collector, *found)
+
     try:
         async with anyio.create_task_group() as tasks:
-            for path in files:
-                requests = iter_requests(path)
-                while (found := await to_thread.run_sync(next, requests, None)) is not None:
-                    signal_, encoding, body = found
-                    token = object()
-                    await limiter.acquire_on_behalf_of(token)
-                    tasks.start_soon(
-                        _send, collector, signal_, encoding, body, str(path), limiter, token
-                    )
-                    done += len(body)
-                    progress(min(done, total), total)
+            for _ in range(INGEST_AT_ONCE):
+                tasks.start_soon(send_all)
     except* PermanentError as group:
         raise group.exceptions[0] from None
 
 
-async def _send(  # type: ignore[no-untyped-def]
-    collector: Collector, signal_, encoding, body, peer: str, limiter, token: object
+def _requests(
+    files: Sequence[Path], progress: Callable[[int, int], None]
+) -> Iterator[tuple[Path, Signal, Encoding, bytes]]:
+    """The export requests of all files, in order."""
+    total = sum(path.stat().st_size for path in files)
+    done = 0
+    for path in files:
+        for signal_, encoding, body in iter_requests(path):
+            done += len(body)
+            progress(min(done, total), total)
+            yield path, signal_, encoding, body
+
+
+async def _send(
+    collector: Collector, path: Path, signal_: Signal, encoding: Encoding, body: bytes
 ) -> None:
-    try:
-        while True:
-            try:
-                await collector.intake.export(
-                    signal_, body, encoding=encoding, peer=peer, ingest={}
-                )
-            except OverloadedError as error:
-                await anyio.sleep(error.retry_secs)
-            else:
-                return
-    finally:
-        limiter.release_on_behalf_of(token)
+    """Export one request, waiting while the journal is full."""
+    while True:
+        try:
+            await collector.intake.export(
+                signal_, body, encoding=encoding, peer=str(path), ingest={}
+            )
+        except OverloadedError as error:
+            await anyio.sleep(error.retry_secs)
+        else:
+            return

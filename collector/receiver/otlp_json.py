@@ -27,6 +27,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from collector.errors import PermanentError
 from collector.model import Signal
+from collector.receiver.intake import Encoding
 from collector.receiver.otlp_salvage import (
     LENGTH,
     BadItem,
@@ -305,7 +306,7 @@ def count_data_points(body: bytes) -> int:
 
 # --------------------------------------------------------------------------- files
 
-Request = tuple[Signal, str, bytes]
+Request = tuple[Signal, Encoding, bytes]
 """Signal, `json` or `protobuf`, and the bytes of one export request."""
 
 
