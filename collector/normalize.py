@@ -8,7 +8,8 @@ distinct run of rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from itertools import pairwise
+from sys import intern
 from typing import Any, Final
 
 import numpy as np
@@ -21,8 +22,8 @@ from otel_agentrun.step import Event, SpanEvent, SpanView, Step
 
 NOTHING: Final[Mapping[str, str]] = {}
 
-is_logic_key = lru_cache(maxsize=65_536)(dialects.is_logic_key)
-is_root_key = lru_cache(maxsize=65_536)(dialects.is_root_key)
+is_logic_key = dialects.is_logic_key
+is_root_key = dialects.is_root_key
 
 
 def steps_of(batch: pa.RecordBatch) -> list[Step]:
@@ -34,70 +35,70 @@ def views_of(
     batch: pa.RecordBatch,
     wanted: Callable[[str], bool] = is_logic_key,
     roots_only: Callable[[str], bool] | None = is_root_key,
+    wanted_event: Callable[[str], bool] = dialects.is_logic_event,
 ) -> list[SpanView]:
-    """Views over the rows of a SPANS batch, with the attributes whose key is `wanted`.
+    """Views over the rows of a SPANS batch: attributes whose key, and events whose name, is wanted.
 
-    Of spans without a parent also those that `roots_only` names: large ones that every model span
-    repeats and only a run's input needs.
+    Of spans without a parent also the attributes that `roots_only` names: large ones that every
+    model span repeats and only a run's input needs.
     """
     rows = batch.num_rows
     if rows == 0:
         return []
     text = {name: batch.column(name).to_pylist() for name in TEXT_COLUMNS}
-    starts = batch.column("Timestamp").cast(pa.int64()).to_pylist()
-    durations = batch.column("Duration").to_pylist()
-    versions = batch.column("Version").to_pylist()
     parents = text["ParentSpanId"]
     roots = [row for row, parent in enumerate(parents) if not parent] if roots_only else []
-    attributes = dicts_of(batch.column("SpanAttributes"), wanted, roots, roots_only)
-    resources = shared_dicts_of(batch.column("ResourceAttributes"))
-    ingests = shared_dicts_of(batch.column("IngestAttributes"))
-    events = _events_of(batch)
-    links = _links_of(batch)
     columns = zip(
         text["TraceId"],
         text["SpanId"],
-        text["ParentSpanId"],
+        parents,
         text["SpanName"],
         text["SpanKind"],
         text["ScopeName"],
         text["ScopeVersion"],
         text["StatusCode"],
         text["StatusMessage"],
-        starts,
-        durations,
-        versions,
-        attributes,
-        resources,
-        ingests,
+        batch.column("Timestamp").cast(pa.int64()).to_pylist(),
+        batch.column("Duration").to_pylist(),
+        batch.column("Version").to_pylist(),
+        dicts_of(batch.column("SpanAttributes"), wanted, roots, roots_only),
+        shared_dicts_of(batch.column("ResourceAttributes")),
+        shared_dicts_of(batch.column("IngestAttributes")),
         strict=True,
     )
-    return [
-        SpanView(
-            trace_id=trace_id,
-            span_id=span_id,
-            parent_span_id=parent,
-            name=name,
-            kind=kind,
-            scope=scope,
-            scope_version=scope_version,
-            start_ns=start,
-            end_ns=start + duration,
-            status_code=code,
-            status_message=message,
-            attributes=own,
-            resource=resource,
-            ingest=ingest,
-            events=events.get(row, ()),
-            links=links.get(row, ()),
-            version=version,
-        )
-        for row, (
-            trace_id, span_id, parent, name, kind, scope, scope_version, code, message,
-            start, duration, version, own, resource, ingest,
-        ) in enumerate(columns)
-    ]  # fmt: skip
+    views = []
+    for (
+        trace_id, span_id, parent, name, kind, scope, scope_version, code, message,
+        start, duration, version, attributes, resource, ingest,
+    ) in columns:  # fmt: skip
+        # `SpanView(...)` with 17 keywords takes four times as long as these assignments.
+        view = _new(SpanView)
+        view.trace_id = trace_id
+        view.span_id = span_id
+        view.parent_span_id = parent
+        view.name = name
+        view.kind = kind
+        view.scope = scope
+        view.scope_version = scope_version
+        view.start_ns = start
+        view.end_ns = start + duration
+        view.status_code = code
+        view.status_message = message
+        view.attributes = attributes
+        view.resource = resource
+        view.ingest = ingest
+        view.events = ()
+        view.links = ()
+        view.version = version
+        views.append(view)
+    for row, events in _events_of(batch, wanted_event).items():
+        views[row].events = events
+    for row, links in _links_of(batch).items():
+        views[row].links = links
+    return views
 
+
+_new = object.__new__
 
 TEXT_COLUMNS: Final = (
     "TraceId", "SpanId", "ParentSpanId", "SpanName", "SpanKind", "ScopeName", "ScopeVersion",
@@ -122,31 +123,30 @@ def dicts_of(
     roots: Sequence[int] = (),
     roots_only: Callable[[str], bool] | None = None,
 ) -> list[dict[str, str]]:
-    """One dict per row with the entries whose key is wanted there."""
+    """One dict per row with the entries whose key is wanted there, in the order of the row."""
     rows = len(column)
-    found: list[dict[str, str]] = [{} for _ in range(rows)]
     offsets, keys, values = flat(column)
     if len(keys) == 0:
-        return found
+        return [{} for _ in range(rows)]
     coded = keys.dictionary_encode()
-    names = coded.dictionary.to_pylist()
+    # Interned, as the tables' own keys are: look-ups then compare addresses.
+    names = [intern(name) for name in coded.dictionary.to_pylist()]
     codes = coded.indices.to_numpy()
     chosen = np.fromiter(map(wanted, names), dtype=bool, count=len(names))[codes]
-    owners = np.repeat(np.arange(rows), np.diff(offsets))
     if roots and roots_only is not None:
         is_root = np.zeros(rows, dtype=bool)
         is_root[roots] = True
         for_roots = np.fromiter(map(roots_only, names), dtype=bool, count=len(names))
-        chosen |= for_roots[codes] & is_root[owners]
-    picked = np.flatnonzero(chosen)
-    if len(picked) == 0:
-        return found
-    texts = values.take(pa.array(picked)).to_pylist()
-    for row, code, value in zip(
-        owners[picked].tolist(), codes[picked].tolist(), texts, strict=True
-    ):
-        found[row][names[code]] = value
-    return found
+        chosen |= for_roots[codes] & np.repeat(is_root, np.diff(offsets))
+    pairs = list(
+        zip(
+            np.array(names, dtype=object)[codes[chosen]].tolist(),
+            values.filter(pa.array(chosen)).to_pylist(),
+            strict=True,
+        )
+    )
+    bounds = np.concatenate(([0], np.cumsum(chosen)))[offsets].tolist()
+    return [dict(pairs[start:stop]) for start, stop in pairwise(bounds)]
 
 
 def shared_dicts_of(column: pa.MapArray) -> list[Mapping[str, str]]:
@@ -181,9 +181,12 @@ def _changes(
         if size == 0:
             return [0]
         # All rows have as many entries: one is like the one before where everything is.
+        later, earlier = slice(size, None), slice(0, len(keys) - size)
+        if keys[later].equals(keys[earlier]) and values[later].equals(values[earlier]):
+            return [0]  # nearly always: one resource, one API key
         same = pc.and_(
-            pc.equal(keys.slice(size), keys.slice(0, len(keys) - size)),
-            pc.equal(values.slice(size), values.slice(0, len(values) - size)),
+            pc.equal(keys[later], keys[earlier]),
+            pc.equal(values[later], values[earlier]),
         ).to_numpy(zero_copy_only=False)
         same_rows = same.reshape(rows - 1, size).all(axis=1)
         return [0, *(np.flatnonzero(~same_rows) + 1).tolist()]
@@ -206,26 +209,35 @@ def _with_entries(column: pa.ListArray) -> list[int]:
     return found
 
 
-def _events_of(batch: pa.RecordBatch) -> dict[int, Sequence[SpanEvent]]:
-    names = batch.column("Events.Name")
-    rows = _with_entries(names)
-    if not rows:
+def _events_of(
+    batch: pa.RecordBatch, wanted: Callable[[str], bool]
+) -> dict[int, Sequence[SpanEvent]]:
+    """Row -> its events whose name is wanted, in their order."""
+    column = batch.column("Events.Name")
+    listed = column.flatten()
+    if len(listed) == 0:
         return {}
-    picked = pa.array(rows)
-    times = batch.column("Events.Timestamp").take(picked)
-    return {
-        row: [
-            SpanEvent(name, time, dict(attributes))
-            for name, time, attributes in zip(each_name, each_time, each_attributes, strict=True)
-        ]
-        for row, each_name, each_time, each_attributes in zip(
-            rows,
-            names.take(picked).to_pylist(),
-            times.cast(pa.list_(pa.int64())).to_pylist(),
-            batch.column("Events.Attributes").take(picked).to_pylist(),
-            strict=True,
-        )
-    }
+    coded = listed.dictionary_encode()
+    names = coded.dictionary.to_pylist()
+    codes = coded.indices.to_numpy()
+    picked = np.flatnonzero(np.fromiter(map(wanted, names), dtype=bool, count=len(names))[codes])
+    if len(picked) == 0:
+        return {}
+    lengths = np.diff(column.offsets.to_numpy())
+    owners = np.repeat(np.arange(batch.num_rows), lengths)[picked].tolist()
+    chosen = pa.array(picked)
+    times = batch.column("Events.Timestamp").flatten().take(chosen).cast(pa.int64()).to_pylist()
+    attributes = batch.column("Events.Attributes").flatten().take(chosen).to_pylist()
+    found: dict[int, Sequence[SpanEvent]] = {}
+    own: list[SpanEvent] = []
+    for row, code, time, said in zip(
+        owners, codes[picked].tolist(), times, attributes, strict=True
+    ):
+        if row not in found:
+            own = []
+            found[row] = own
+        own.append(SpanEvent(names[code], time, dict(said)))
+    return found
 
 
 def _links_of(batch: pa.RecordBatch) -> dict[int, Sequence[tuple[str, str]]]:

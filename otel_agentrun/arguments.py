@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
@@ -21,12 +21,35 @@ LITERAL_CHARS_MAX: Final = 16_384
 DECODES_MAX: Final = 3
 """Layers of text within text that are undone."""
 DEPTH_MAX: Final = 64
+CACHED_CHARS_MAX: Final = 2048
+"""Longer texts are digested each time: 4096 of them are remembered."""
 
-ENCODE: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+# `json.loads` and `encode` spend most of their time around these two on small values.
+Scan = Callable[[str, int], tuple[Any, int]]
+SCAN: Final[Scan] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # typeshed leaves it out
+
+
+def _encode_fast() -> Callable[[Any, int], Iterable[str]]:
+    """`ENCODER.iterencode`, set up once; it does not look for cycles, which JSON text has not."""
+    made = json.encoder.c_make_encoder  # type: ignore[attr-defined]  # typeshed leaves it out
+    if made is None:  # not CPython
+        return lambda value, _: ENCODER.iterencode(value)
+    text = json.encoder.encode_basestring
+    encode: Callable[[Any, int], Iterable[str]] = made(
+        None, ENCODER.default, text, None, ":", ",", True, False, True
+    )
+    return encode
+
+
+ENCODE_FAST: Final = _encode_fast()
+ADDRESS_MARK: Final = " at 0x"
 ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 OBJECT: Final = re.compile(r"<[^<>]* at 0x[0-9a-fA-F]+>")
 WRAPPER_KEYS: Final = frozenset({"args", "kwargs", "sanitize_inputs_outputs"})
 SINGLE_TEXT_KEYS: Final = ("input_str",)
+SPECIAL_KEYS: Final = frozenset({"kwargs", "data", *SINGLE_TEXT_KEYS})
+"""An object without any of these keys is no wrapper: see `unwrap` and `result`."""
 
 
 def parse(text: str) -> Any:
@@ -51,8 +74,10 @@ def _decode(text: str) -> Any:
         return _NOTHING
     if stripped[0] in '{["':
         try:
-            return json.loads(stripped)
-        except (ValueError, RecursionError):
+            value, end = SCAN(stripped, 0)
+            if end == len(stripped):
+                return value
+        except (ValueError, StopIteration, RecursionError):
             pass
     if len(stripped) > LITERAL_CHARS_MAX:
         return _NOTHING
@@ -82,6 +107,9 @@ def unwrap(value: Any) -> Any:
 def canonical(value: Any) -> str:
     """Text that is equal for equal calls: sorted JSON, no addresses, one argument = its value."""
     if isinstance(value, str):
+        plain = _canonical_json(value)
+        if plain is not None:
+            return plain
         value = parse(value)
     value = _clean(unwrap(value), 0)
     if isinstance(value, dict) and len(value) == 1:
@@ -89,15 +117,51 @@ def canonical(value: Any) -> str:
     if isinstance(value, str):
         return value
     try:
-        return ENCODE(value)
+        return ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError):
         return ADDRESS.sub("", repr(value))
 
 
+def _whole(text: str) -> int | float:
+    """1.0 is 1."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
+SCAN_WHOLE: Final[Scan] = json.JSONDecoder(parse_float=_whole).scan_once  # type: ignore[attr-defined]  # typeshed leaves it out
+
+
+def _canonical_json(text: str) -> str | None:
+    """`canonical()` of JSON in which there is nothing to unwrap or to clean; else `None`.
+
+    Nearly all arguments and results are like that, and this takes a third of the time.
+    """
+    text = text.strip()
+    if text[:1] not in ("{", "["):
+        return None
+    if len(text) > 2 * DEPTH_MAX and text.count("{") + text.count("[") > DEPTH_MAX:
+        return None  # perhaps too deep
+    try:
+        value, end = SCAN_WHOLE(text, 0)
+    except (ValueError, StopIteration, RecursionError):
+        return None
+    if end != len(text):
+        return None
+    if type(value) is dict:
+        if not SPECIAL_KEYS.isdisjoint(value):
+            return None
+        if len(value) == 1:
+            (value,) = value.values()
+    elif len(value) == 1:
+        return None  # perhaps one part: see `result`
+    encoded = value if type(value) is str else "".join(ENCODE_FAST(value, 0))
+    return None if ADDRESS_MARK in encoded else encoded
+
+
 def _clean(value: Any, depth: int) -> Any:
     if isinstance(value, str):
-        return ADDRESS.sub("", value) if " at 0x" in value else value
-    if value is None or isinstance(value, bool | int):
+        return ADDRESS.sub("", value) if ADDRESS_MARK in value else value
+    if value is None or isinstance(value, int):  # a bool is one
         return value
     if isinstance(value, float):
         return int(value) if value.is_integer() else value
@@ -108,7 +172,7 @@ def _clean(value: Any, depth: int) -> Any:
         return {
             str(key): _clean(item, depth + 1)
             for key, item in value.items()
-            if not (isinstance(item, str) and OBJECT.fullmatch(item))
+            if not (isinstance(item, str) and ADDRESS_MARK in item and OBJECT.fullmatch(item))
         }
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         return [_clean(item, depth + 1) for item in value]
@@ -121,7 +185,9 @@ def digest(value: Any) -> str:
     """16 hex over the canonical arguments; "" for arguments that were not recorded."""
     if value is None or value == "":
         return ""
-    return _text_digest(value) if isinstance(value, str) else _hash(canonical(value))
+    if isinstance(value, str) and len(value) <= CACHED_CHARS_MAX:
+        return _text_digest(value)
+    return _hash(canonical(value))
 
 
 @lru_cache(maxsize=4096)
@@ -138,7 +204,8 @@ def result_digest(value: Any) -> str:
     """16 hex over a tool's result without the message around it; "" when not recorded."""
     if value is None or value == "":
         return ""
-    return _hash(canonical(result(value)))
+    plain = _canonical_json(value) if isinstance(value, str) else None
+    return _hash(canonical(result(value)) if plain is None else plain)
 
 
 def result(value: Any) -> Any:

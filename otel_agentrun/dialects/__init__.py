@@ -11,8 +11,10 @@ from functools import lru_cache
 from typing import Any, Final
 
 from otel_agentrun.dialects import agentrun, genai, messages, openinference, reading, transport
-from otel_agentrun.dialects.driver import Dialect, read
+from otel_agentrun.dialects.dialect import Dialect
+from otel_agentrun.dialects.driver import read
 from otel_agentrun.dialects.reading import Content
+from otel_agentrun.dialects.shapes import Shapes
 from otel_agentrun.step import Event, Role, SpanView, Status, Step
 
 __all__ = [
@@ -37,21 +39,19 @@ ORDER: Final = tuple(Dialect(module) for module in (agentrun, openinference, gen
 """The first that recognizes a span reads it: our own, marked ones, the plain convention."""
 UNRECOGNIZED: Final = Dialect(transport)
 ALL: Final = (*ORDER, UNRECOGNIZED)
+SHAPES: Final = Shapes(ORDER, UNRECOGNIZED)
 
 KEYS_CACHED_MAX: Final = 65_536
 
 
 def dialect_of(span: SpanView) -> Dialect:
-    for dialect in ORDER:
-        if dialect.recognizes(span):
-            return dialect
-    return UNRECOGNIZED
+    return SHAPES.of(span).dialect
 
 
 def step(span: SpanView) -> Step:
     """The step of a span.  Never raises: a span nobody can read is an unrecognized one."""
     try:
-        return read(span, dialect_of(span))
+        return read(span, SHAPES.of(span))
     except Exception:
         # A bug of a dialect must not cost the other spans of a batch: keep what needs no reading.
         return Step(
@@ -102,6 +102,7 @@ def is_content_key(key: str) -> bool:
     )
 
 
+@lru_cache(maxsize=KEYS_CACHED_MAX)
 def is_logic_event(name: str) -> bool:
     """Does `step()` read span events of this name?"""
     return name == "exception" or any(name in dialect.event_names for dialect in ALL)

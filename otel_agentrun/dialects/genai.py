@@ -129,7 +129,8 @@ def recognizes(span: SpanView) -> bool:
 
 
 def kind(span: SpanView) -> Kind:
-    return KINDS.get(span.text(OPERATION), kinds.OTHER)
+    stated = span.attributes.get(OPERATION)
+    return KINDS.get(stated, kinds.OTHER) if type(stated) is str else kinds.OTHER
 
 
 def role(span: SpanView, kind: Kind) -> Role:
@@ -141,11 +142,10 @@ def role(span: SpanView, kind: Kind) -> Role:
 
 
 def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
-    provider = found.get("provider")
-    if provider is not None:
-        provider = provider.lower()
+    if "provider" in found:
+        provider = found["provider"].lower()
         found["provider"] = "" if provider in FRAMEWORKS else provider
-    if found.get("currency", "USD") != "USD":
+    if "currency" in found and found["currency"] != "USD":
         found.pop("reported_cost", None)
     if kind is kinds.MODEL:
         return
@@ -206,6 +206,8 @@ def requests_in(sent: Any) -> tuple[ToolRequest, ...]:
     if sent is None:
         return ()
     text = sent if isinstance(sent, str) else as_text(sent)
+    if '"tool' not in text and '"function' not in text:
+        return ()  # no mark begins otherwise
     if not any(mark in text for mark in REQUEST_MARKS):
         return ()
     parsed = arguments.parse(text)

@@ -7,6 +7,7 @@ an argument (Google ADK), `handoff_to_agent` (Strands), `handoff` (LlamaIndex).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from otel_agentrun import arguments
@@ -16,6 +17,7 @@ BARE: Final = frozenset({"transfer_to_agent", "handoff_to_agent", "handoff"})
 TARGET_KEYS: Final = ("agent_name", "to_agent", "agent", "target_agent")
 
 
+@lru_cache(maxsize=1024)
 def is_handoff(tool_name: str) -> bool:
     return tool_name.startswith(PREFIXES) or tool_name in BARE
 

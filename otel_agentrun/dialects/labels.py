@@ -113,13 +113,20 @@ class Interner:
     def __init__(self) -> None:
         self._by_identity: dict[tuple[int, int], tuple[Mapping[str, Any], Mapping[str, Any], _Base]]
         self._by_identity = {}
+        # Spans of one request come together.
+        self._last: tuple[Mapping[str, Any], Mapping[str, Any], _Base] | None = None
         self._by_value: dict[frozenset[tuple[str, str]], _Base] = {}
         self._merged_count = 0
 
     def merge(
         self, span: dict[str, str], resource: Mapping[str, Any], ingest: Mapping[str, Any]
     ) -> Mapping[str, str]:
-        base = self._base(resource, ingest)
+        last = self._last
+        if last is not None and last[0] is resource and last[1] is ingest:
+            base = last[2]
+        else:
+            base = self._base(resource, ingest)
+            self._last = (resource, ingest, base)
         items = tuple(span.items())
         found = base.merged.get(items)
         if found is None:

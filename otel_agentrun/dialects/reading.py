@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from otel_agentrun import arguments, semconv
 from otel_agentrun.dialects import messages
-from otel_agentrun.dialects.driver import Dialect
+from otel_agentrun.dialects.dialect import Dialect
 from otel_agentrun.dialects.messages import Message
 from otel_agentrun.step import Event, Kind, SpanView, as_number, as_text
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from otel_agentrun import semconv
 from otel_agentrun.dialects import labels as run_labels
-from otel_agentrun.step import SpanView, as_number, as_text
+from otel_agentrun.step import as_number, as_text
 
 Found = dict[str, Any]
 """Table field -> converted value, of one span."""
@@ -57,7 +57,7 @@ CACHED_CHARS_MAX: Final = 200
 
 Convert = Callable[[Any], Any]
 Entry = tuple[str, int, Convert | None, bool]
-"""(field, rank among the keys of the field, converter, is a label)."""
+"""(field, rank among the keys of the field, converter (`None`: as text), is a label)."""
 
 
 def as_count(value: Any) -> int | None:
@@ -110,10 +110,10 @@ def _converter(field: str) -> Convert | None:
         return as_nano_usd
     if field in LISTS:
         return as_strings
-    return _as_is if field in RAW else None
+    return as_is if field in RAW else None
 
 
-def _as_is(value: Any) -> Any:
+def as_is(value: Any) -> Any:
     return value
 
 
@@ -143,33 +143,5 @@ class Table(dict[str, "Entry | None"]):
             return (*label, None, True)
         for prefix, field in self._prefixes:
             if key.startswith(prefix):
-                return (field, 0, _as_is, False)
+                return (field, 0, as_is, False)
         return None
-
-
-def scan(span: SpanView, table: Table) -> tuple[Found, Labels]:
-    """One pass over the attributes: fields and labels, each from its first key with a value."""
-    found: Found = {}
-    labels: Labels = {}
-    ranks: dict[str, int] = {}
-    for key, value in span.attributes.items():
-        entry = table[key]
-        if entry is None or (not value and (value is None or value == "")):
-            continue
-        field, rank, convert, is_label = entry
-        if convert is not None:
-            value = convert(value)
-            if value is None:
-                continue
-        elif type(value) is not str:
-            value = as_text(value)
-        target = labels if is_label else found
-        if rank:
-            # Held without a rank: by its first key.
-            if field in target and ranks.get(field, 0) <= rank:
-                continue
-            ranks[field] = rank
-        elif ranks:
-            ranks.pop(field, None)
-        target[field] = value
-    return found, labels

@@ -120,3 +120,35 @@ def test_json_and_python_spellings_agree(call: dict[str, Any]) -> None:
         == arguments.digest(repr(call))
         == arguments.digest({"kwargs": call})
     )
+
+
+FLOATS = st.recursive(
+    VALUES | st.floats() | st.sampled_from(["<F at 0x7fa1>", "x at 0x7fa1!", "é", "\u2028", "1.0"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["a", "b", "kwargs", "args", "data", "type", "input_str", "text"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(FLOATS, st.sampled_from([None, 2]), st.booleans())
+def test_the_short_way_of_plain_json_ends_where_the_long_way_does(
+    value: Any, indent: int | None, escaped: bool
+) -> None:
+    """Text that needs no unwrapping is made canonical in one go; equal calls stay equal."""
+    text = json.dumps(value, indent=indent, ensure_ascii=escaped)
+
+    assert arguments.canonical(text) == arguments.canonical(arguments.parse(text))
+    assert arguments.result_digest(text) == arguments.result_digest(arguments.parse(text))
+
+
+def test_deep_arguments_are_cut_at_the_same_depth_either_way() -> None:
+    deep = "[" * 70 + '"x"' + "]" * 70
+
+    assert arguments.canonical(deep) == arguments.canonical(json.loads(deep))
