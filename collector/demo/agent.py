@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from opentelemetry.trace import Span, format_span_id, format_trace_id
@@ -43,6 +43,14 @@ class DemoRun:
     retrievals: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+
+    def differences(self, run: Mapping[str, Any]) -> str:
+        """Where a run document of the collector says something else; "" where it agrees."""
+        return ", ".join(
+            f"{field.name} is {run.get(field.name)!r}, not {getattr(self, field.name)!r}"
+            for field in fields(self)
+            if field.name != "title" and run.get(field.name) != getattr(self, field.name)
+        )
 
 
 @dataclass(frozen=True, slots=True)

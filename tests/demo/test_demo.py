@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import fields
 from itertools import groupby
 
 import pytest
@@ -76,6 +77,17 @@ def test_the_collector_comes_to_the_agents_own_figures(
             assert getattr(run, name) == getattr(expected, name), expected.title
         for name in FIGURES:
             assert getattr(run.own, name) == getattr(expected, name), (expected.title, name)
+
+
+def test_a_run_document_that_differs_is_found(shown: list[DemoRun]) -> None:
+    """`agentrun demo` compares: it would not do to show wrong figures of known runs."""
+    run = shown[1]
+    document = {field.name: getattr(run, field.name) for field in fields(run)}
+    assert run.differences({**document, "steps": 6}) == ""
+
+    wrong = run.differences({**document, "status": "failed", "tool_calls": 3})
+
+    assert wrong == "status is 'failed', not 'completed', tool_calls is 3, not 2"
 
 
 def test_the_demo_shows_what_it_promises(shown: list[DemoRun], runs: dict[str, Run]) -> None:
