@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from collector import records, settings
 from collector.accounting import Accounting
@@ -14,7 +15,7 @@ from collector.api.service import Document, RunQuery, Selector, format_time
 from collector.api.updates import Updates
 from collector.config import Config
 from collector.decoding import DecodePool
-from collector.errors import StoreError
+from collector.errors import RetryableError, StoreError
 from collector.intake import JournalIntake
 from collector.journal.entry import Entry
 from collector.journal.journal import Journal
@@ -30,6 +31,7 @@ from collector.store.link import StoreLink
 from collector.store.reader import Reader
 from collector.store.recall import Recall
 from collector.store.writer import Flush, Writer
+from otel_agentrun.redact import Redactor
 from otel_agentrun.step import Event
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,8 @@ log = logging.getLogger(__name__)
 FREE_BYTES_MIN = 512 << 20
 RECORD_SECS = 10.0
 """An event of ours is durable within this time, or the caller is told to try again."""
+BURY_SECS = 30.0
+"""Erasing begins within this time: it has to wait for what is being written."""
 
 
 class Collector:
@@ -51,10 +55,10 @@ class Collector:
         self.config = config
         config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         key = load_or_create_key(config.data_dir / "redaction.key")
-        pool = DecodePool(
-            settings.decode_limits(config), settings.redaction(config, key), processes=decoders
-        )
+        rules = settings.redaction(config, key)
+        pool = DecodePool(settings.decode_limits(config), rules, processes=decoders)
         pool.warm_up()
+        self._redactor = Redactor(rules)
         self.accounting = Accounting()
         self.updates = Updates()
         self._writer_id = random.getrandbits(63)
@@ -109,13 +113,23 @@ class Collector:
         return self._reader().run_document(run_id)
 
     def record(self, event: Event) -> None:
-        """Journal an event and wait until it is folded and stored.
+        """Redact and journal an event; returns when it is folded and stored, or after a while.
 
         Raises RetryableError while the journal takes nothing, StoreError.
         """
+        redacted = {
+            name: self._redactor.value(text, name) for name, text in event.attributes.items()
+        }
+        event = replace(event, attributes=redacted)
         appended = self.journal.append(RecordKind.EVENT, records.encode_events([event]), 1)
-        appended.result(RECORD_SECS)
-        self.pipeline.call(self.pipeline.drain).result(RECORD_SECS)
+        try:
+            appended.result(RECORD_SECS)
+        except TimeoutError:
+            raise RetryableError("the journal's disk does not answer", "journal_slow") from None
+        try:
+            self.pipeline.call(self.pipeline.drain).result(RECORD_SECS)
+        except TimeoutError:  # it is on disk, and will be stored when the store takes it
+            log.warning("event_not_stored_yet", extra={"reason": self.pipeline.failure})
 
     def erase(self, selector: Selector, *, actor: str) -> Document:
         """Erase the trace groups of the selected runs everywhere, and record who did.
@@ -124,7 +138,15 @@ class Collector:
         these traces.  Raises StoreError.
         """
         eraser = Eraser(self.link.get())
-        found = self.pipeline.call(lambda: self._bury(eraser, selector)).result()
+        buried = self.pipeline.call(lambda: self._bury(eraser, selector))
+        try:
+            found = buried.result(BURY_SECS)
+        except TimeoutError:
+            if buried.cancel():  # not begun: nothing was erased, and nothing will be
+                raise StoreError(
+                    self.pipeline.failure or "the store is busy", "Erase again when it works."
+                ) from None
+            found = buried.result()
         erased = eraser.erase(found)
         event = make_event(
             ERASED,

@@ -114,6 +114,7 @@ class Pipeline:
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._abandon = threading.Event()
+        self._ended = False
         self._thread = threading.Thread(target=self._run, name="fold", daemon=True)
         self._housekept = 0.0
         self.runs_written = 0
@@ -140,16 +141,26 @@ class Pipeline:
         self._writer.shutdown()
 
     def call(self, function: Callable[[], T]) -> Future[T]:
-        """Run `function` in the fold thread, between two entries."""
+        """Run `function` in the fold thread, between two entries.
+
+        The future can be cancelled until it runs; it fails with RetryableError when the thread ends
+        before that.
+        """
         future: Future[T] = Future()
 
         def command() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
             try:
+                if self._ended:
+                    raise RetryableError("The collector is shutting down.", "stopping")
                 future.set_result(function())
             except BaseException as error:  # it belongs to the caller
                 future.set_exception(error)
 
         self._commands.put(command)
+        if self._ended:  # nobody else takes it any more
+            self._run_commands()
         return future
 
     def drain(self) -> None:
@@ -188,10 +199,12 @@ class Pipeline:
             # A bug of ours.  The journal keeps everything; readiness says so.
             self.failure = "the fold thread has ended with an error: see the log; restart"
             log.exception("fold_thread_failed")
+        finally:
+            self._ended = True
+            self._run_commands()
 
     def _step(self) -> None:
-        for command in self._take_commands():
-            command()
+        self._run_commands()
         entry = self._journal.next(self._wait_secs())
         if entry is not None:
             self._take(entry)
@@ -202,12 +215,13 @@ class Pipeline:
             self._housekept = now
             self._housekeep()
 
-    def _take_commands(self) -> Iterator[Callable[[], None]]:
+    def _run_commands(self) -> None:
         while True:
             try:
-                yield self._commands.get_nowait()
+                command = self._commands.get_nowait()
             except queue.Empty:
                 return
+            command()
 
     def _wait_secs(self) -> float:
         if not self._pending.since:
