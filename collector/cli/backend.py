@@ -28,14 +28,14 @@ class InProcess:
         serve(_load(config, data_dir, store))
 
     def demo(self, data_dir: Path | None, *, once: bool, json: bool) -> None:
-        from collector.app import demo
+        from collector.demo.live import demo
 
         demo(_load(None, data_dir, ""), once=once, json=json)
 
     def ingest(
         self, files: Sequence[Path], store: str, progress: Callable[[int, int], None]
     ) -> Document:
-        from collector.app import ingest
+        from collector.ingest import ingest
 
         return ingest(_load(None, None, store), files, progress=progress)
 

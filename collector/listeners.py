@@ -1,0 +1,108 @@
+"""What listens: OTLP/gRPC, OTLP/HTTP and the API of one collector, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+
+import anyio
+from anyio.abc import TaskGroup
+
+from collector import settings
+from collector.api.app import create_app
+from collector.api.health import Health
+from collector.api.local import LocalOperations
+from collector.api.metrics import Metrics
+from collector.api.server import serve_api
+from collector.collector import Collector
+from collector.receiver.exchange import Exchange
+from collector.receiver.grpc_server import GrpcReceiver
+from collector.receiver.http_server import HttpReceiver
+from collector.receiver.stats import ReceiverStats
+from collector.receiver.tls import ssl_context
+
+log = logging.getLogger(__name__)
+
+GRACE_SECS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Where the collector listens, once it does."""
+
+    grpc: int
+    http: int
+    api: int
+
+
+async def until_told(
+    collector: Collector, begin: Callable[[Collector, Ports], Awaitable[bool]]
+) -> None:
+    """Listen, `begin`, and go on until a signal; at once to the end when `begin` says False."""
+    async with anyio.create_task_group() as tasks:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            listeners = Listeners(collector)
+            ports = await listeners.start(tasks)
+            if await begin(collector, ports):
+                async for number in signals:
+                    log.info("stopping", extra={"signal": signal.Signals(number).name})
+                    break
+            await listeners.stop()
+        tasks.cancel_scope.cancel()
+
+
+class Listeners:
+    """OTLP/gRPC, OTLP/HTTP and the API of one collector."""
+
+    def __init__(self, collector: Collector) -> None:
+        config = collector.config
+        self._collector = collector
+        keyring = settings.keyring(config)
+        stats = ReceiverStats()
+        self._exchange = Exchange(
+            collector.intake, keyring, stats, settings.receiver_limits(config)
+        )
+        self._grpc = GrpcReceiver(settings.grpc(config), self._exchange)
+        self._http = HttpReceiver(settings.http(config), self._exchange)
+        checks = collector.checks()
+        self._health = Health(checks)
+        self._api = create_app(
+            LocalOperations(collector, collector, checks=checks.items()),
+            health=self._health,
+            metrics=Metrics(collector.accounting, gauges=collector.gauges(), receiver=stats),
+            updates=collector.updates,
+            version=version("otel-agentrun"),
+            keyring=keyring,
+            allowed_hosts=config.api.allowed_hosts,
+            allowed_origins=config.api.allowed_origins,
+        )
+
+    async def start(self, tasks: TaskGroup) -> Ports:
+        """Returns once all are bound."""
+        config = self._collector.config
+        tls = settings.tls(config.api.tls)
+        api = partial(
+            serve_api,
+            self._api,
+            host=config.api.host,
+            port=config.api.port,
+            tls=ssl_context(tls) if tls else None,
+            before_stop=self._collector.updates.close,
+        )
+        return Ports(
+            grpc=await tasks.start(self._grpc.serve),
+            http=await tasks.start(self._http.serve),
+            api=await tasks.start(api),
+        )
+
+    async def stop(self) -> None:
+        """Refuse what is new, let what is under way end."""
+        self._health.stop()
+        self._exchange.refuse()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._grpc.stop, GRACE_SECS)
+            tasks.start_soon(self._http.stop, GRACE_SECS)
