@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -82,9 +82,6 @@ async def _run_demo(collector: Collector, ports: Ports) -> list[Document]:
         if shown is None:
             raise StoreError(f"the demo's run {demo_run.run_id} ({demo_run.title}) is not stored")
         found[demo_run.run_id] = shown["run"]
-        want = asdict(demo_run)
-        del want["title"]
-        wrong = {name: shown["run"][name] for name in want if shown["run"][name] != want[name]}
-        if wrong:
-            raise StoreError(f"the demo's run {demo_run.run_id} ({demo_run.title}) has {wrong}")
+        if wrong := demo_run.differences(shown["run"]):
+            raise StoreError(f"the demo's run {demo_run.run_id} ({demo_run.title}): {wrong}")
     return list(reversed(found.values()))
