@@ -21,6 +21,7 @@ from collector.errors import ConfigError
 from collector.redaction_scan import HintScanner
 from otel_agentrun.detectors import DETECTORS, SECRET_NAMES
 from otel_agentrun.redact import (
+    CACHED_KEYS_MAX,
     KEY_BYTES,
     Redactor,
     RedactSettings,
@@ -52,6 +53,7 @@ class ArrowRedactor:
         self._always = settings.identity_mode == "always"
         self._auto = settings.identity_mode == "auto"
         self._structure = settings.content == "structure"
+        self._kinds: tuple[dict[str | None, int], ...] = ({}, {})
 
     def values(
         self, values: pa.Array[Any], keys: pa.Array[Any] | None, *, content: bool = False
@@ -70,7 +72,7 @@ class ArrowRedactor:
             if content and self._structure:
                 suspects[:] = True
         else:
-            kinds = np.array([self._kind(name, content=content) for name in names], np.uint8)
+            kinds = self._kinds_of(names, content=content)
             if kinds.any():
                 kinds = kinds[codes]
                 suspects |= kinds == CERTAIN
@@ -86,6 +88,17 @@ class ArrowRedactor:
             return True
         matched: Any = pc.match_substring_regex(values, self._patterns)
         return pc.fill_null(matched, False).to_numpy(zero_copy_only=False)
+
+    def _kinds_of(self, names: list[str | None], *, content: bool) -> Any:
+        known = self._kinds[content]
+        kinds: list[Any] = list(map(known.get, names))
+        if None in kinds:
+            kinds = [self._kind(name, content=content) for name in names]
+            if len(known) + len(names) > CACHED_KEYS_MAX:  # senders choose the keys
+                known.clear()
+            if len(names) <= CACHED_KEYS_MAX:
+                known.update(zip(names, kinds, strict=True))
+        return np.array(kinds, np.uint8)
 
     def _kind(self, name: str | None, *, content: bool) -> int:
         """Does the key say that its value has to change, or to be looked at?"""
@@ -199,9 +212,11 @@ def _codes(keys: pa.Array[Any] | None) -> tuple[Any, list[str | None]]:
         return None, []
     encoded: Any = keys if pa.types.is_dictionary(keys.type) else keys.dictionary_encode()
     names: list[str | None] = encoded.dictionary.to_pylist()
-    indices: Any = encoded.indices.cast(pa.int64())
-    codes: Any = pc.fill_null(indices, len(names))
-    return codes.to_numpy(zero_copy_only=False), [*names, None]
+    indices: Any = encoded.indices
+    if indices.null_count:
+        indices = pc.fill_null(indices.cast(pa.int64()), len(names))
+        names.append(None)
+    return indices.to_numpy(), names
 
 
 def _hints(settings: RedactSettings) -> list[str]:

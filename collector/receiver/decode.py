@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -165,15 +165,11 @@ class Decoder:
         kind = KINDS[signal]
         valid, refused = self._valid(signal, body, received_at_ns, refused)
         found, lists, values = valid
-        keys = pa.concat_arrays([entries.values.field("key") for entries in lists.values()])
-        entries = len(keys)
         content = Content(
             lists=lists,
-            keys=keys,
-            values=replace(values, text=values.text[:entries], types=values.types[:entries]),
+            values=values,
             content_site=kind.CONTENT_SITE,
             texts=kind.texts(found),
-            bodies=values.text[entries:],
             truncated=kind.TRUNCATED,
             redactor=self._redactor,
             bytes_max=self._limits.value_bytes_max,

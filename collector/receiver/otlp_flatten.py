@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -35,11 +36,16 @@ class Redactor(Protocol):
     """Replaces secrets in texts."""
 
     def values(
-        self, values: pa.StringArray, keys: pa.StringArray | None, *, content: bool = False
+        self,
+        values: pa.StringArray,
+        keys: pa.StringArray | pa.DictionaryArray | None,
+        *,
+        content: bool = False,
     ) -> tuple[pa.StringArray, int]:
         """As many values as given, and how many changed.
 
-        `keys` are the attribute keys of `values`, or `None` for names, messages, bodies and keys.
+        `keys` are the attribute keys of `values` (text, or dictionary-encoded), or `None` for
+        names, messages, bodies and keys.
         `content` is true for log bodies and the attributes of events and log records.
         """
         ...
@@ -117,14 +123,10 @@ def hex_ids(*columns: pa.BinaryArray) -> list[pa.StringArray]:
     offsets, data = otlp_digest.bounds(ids)
     first, last = int(offsets[0]), int(offsets[-1])
     text = HEX[np.frombuffer(data, np.uint8)[first:last]] if last else np.zeros(0, np.uint16)
-    starts = ((offsets - first) * 2).astype(np.int32)
-    buffers = (pa.py_buffer(starts), pa.py_buffer(text))
-    texts = pa.StringArray.from_buffers(len(ids), *buffers)
-    ends = np.cumsum([len(column) for column in columns]).tolist()
-    return [
-        texts.slice(end - len(column), len(column))
-        for column, end in zip(columns, ends, strict=True)
-    ]
+    edges = (offsets - first) * np.int32(2)
+    texts = pa.StringArray.from_buffers(len(ids), pa.py_buffer(edges), pa.py_buffer(text))
+    starts = accumulate(map(len, columns), initial=0)
+    return [texts.slice(at, len(column)) for at, column in zip(starts, columns, strict=False)]
 
 
 def lengths(texts: pa.Array) -> NDArray[np.int32]:
@@ -181,19 +183,18 @@ class Content:
         self,
         *,
         lists: Mapping[str, Ragged],
-        keys: pa.StringArray,
         values: Texts,
         content_site: str,
         texts: Mapping[str, pa.StringArray],
-        bodies: pa.StringArray,
         truncated: Mapping[str, tuple[str, str]],
         redactor: Redactor | None,
         bytes_max: int,
     ) -> None:
-        """`lists` name the sites of attributes; `keys` and `values` are all their entries in that
-        order.  `texts` name columns of other texts; `bodies` is the column `body`.  Entries from
-        `content_site` on and bodies are content to the redactor.  `truncated` says, for a column,
-        in which site (row for row) and under what name the length of a text that was cut is kept.
+        """`lists` name the sites of attributes; `values` are those of all their entries, in that
+        order, and bodies.  `texts` name columns of other texts; bodies are the column `body`.
+        Entries from `content_site` on and bodies are content to the redactor.  `truncated` says,
+        for a column, in which site (row for row) and under what name the length of a text that was
+        cut is kept.
         """
         self.redacted = self.cut = 0
         self._site_starts: dict[str, tuple[int, int]] = {}
@@ -205,36 +206,34 @@ class Content:
             groups += len(offsets) - 1
             total += int(offsets[-1])
         self.offsets: Index = np.concatenate(pieces)
-        self._text: pa.StringArray = values.text
-        self._types = values.types
+        self._text: pa.StringArray = values.text.slice(0, total)
+        self._types = values.types[:total]
 
         # Dictionaries for keys and all other texts: each distinct text is looked at once.
-        columns = [keys, *texts.values(), bodies]
-        names = pa.concat_arrays(columns[:-1]).dictionary_encode()
-        body = bodies.dictionary_encode()
-        codes = np.concatenate([names.indices, body.indices]).astype(np.int64)
-        ends = np.cumsum([len(column) for column in columns]).tolist()
-        codes[ends[-2] :] += len(names.dictionary)
-        self._codes = codes[: ends[0]]
+        keys = [entries.values.field("key") for entries in lists.values()]
+        columns = [*texts.values(), values.text.slice(total)]
+        joined = pa.concat_arrays([*keys, *columns])
+        ends = [*accumulate(map(len, columns), initial=total)]
         self._columns = dict(zip([*texts, "body"], map(slice, ends, ends[1:]), strict=True))
-        self._column_codes = codes
-        self._drop_repeated_keys(keys)
+        words, self._column_codes = _dictionaries(joined, ends[-2])
+        self._codes = self._column_codes[:total]
+        # Words are in the order in which they first occur, so keys come first.
+        self._key_words = int(self._codes.max(initial=-1)) + 1
+        self._drop_repeated_keys(joined.slice(0, total))
 
-        words = [names.dictionary, body.dictionary]
         changed_words = 0
         if redactor is not None:
             split = int(self.offsets[self._site_starts[content_site][0]])
-            self._redact_values(redactor, split)
+            self._redact_values(redactor, words[0].slice(0, self._key_words), split)
             for index, content in enumerate((False, True)):
                 if len(words[index]):
                     words[index], changed = redactor.values(words[index], None, content=content)
                     changed_words += changed
             self.redacted += changed_words
-        joined = pa.concat_arrays(columns)
         self._words, long_words = cut(pa.concat_arrays(words), bytes_max)
         self._text, long_values = cut(self._text, bytes_max)
         if changed_words or long_words:
-            joined = self._words.take(pa.array(codes))
+            joined = self._words.take(pa.array(self._column_codes))
             self._keys = self._words.take(pa.array(self._codes))
         self._joined = joined
         if long_words or long_values:
@@ -255,14 +254,15 @@ class Content:
         self._codes, self._types = self._codes[mask], self._types[mask]
         self._text, self._keys = self._text.filter(pa.array(mask)), keys.filter(pa.array(mask))
 
-    def _redact_values(self, redactor: Redactor, split: int) -> None:
-        """`split` is the place of the first value that is content."""
+    def _redact_values(self, redactor: Redactor, names: pa.StringArray, split: int) -> None:
+        """`names` are the distinct keys, `split` the place of the first value that is content."""
         parts = []
         before = self.redacted
+        keys = pa.DictionaryArray.from_arrays(pa.array(self._codes), names, safe=False)
         for rows, content in ((slice(0, split), False), (slice(split, None), True)):
             text = self._text[rows]
             if len(text):
-                text, changed = redactor.values(text, self._keys[rows], content=content)
+                text, changed = redactor.values(text, keys[rows], content=content)
                 self.redacted += changed
             parts.append(text)
         if self.redacted > before:
@@ -327,12 +327,12 @@ class Content:
     def maps(self, site: str) -> pa.MapArray:
         offsets, first, last = self._site(site)
         keys, items = self._keys.slice(first, last - first), self._text.slice(first, last - first)
-        return pa.MapArray.from_arrays(pa.array(offsets, pa.int32()), keys, items)
+        return pa.MapArray.from_arrays(pa.array(offsets.astype(np.int32)), keys, items)
 
     def types(self, site: str) -> pa.ListArray:
         offsets, first, last = self._site(site)
-        values = pa.array(self._types[first:last], pa.uint8())
-        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values).cast(TYPES)
+        values = pa.array(self._types[first:last])
+        return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values, type=TYPES)
 
     def counts(self, site: str) -> Index:
         return np.diff(self._site(site)[0])
@@ -340,7 +340,8 @@ class Content:
     def values_of(self, site: str, key: str) -> pa.StringArray:
         """Per list of a site the value of `key`, "" where it is missing."""
         offsets, first, last = self._site(site)
-        code = self._words.index(key).as_py()
+        names = self._words.slice(0, self._key_words).to_pylist()
+        code = names.index(key) if key in names else -1
         where = np.flatnonzero(self._codes[first:last] == code)
         places = np.zeros(len(offsets) - 1, np.int64)
         missing = np.ones(len(places), np.bool_)
@@ -361,13 +362,50 @@ class Content:
         return self._digests[start : start + count]
 
 
+def _dictionaries(texts: pa.StringArray, split: int) -> tuple[list[pa.StringArray], Index]:
+    """Distinct texts before and after a place, and for each text its place among both."""
+    names = texts.slice(0, split).dictionary_encode()
+    codes = names.indices.to_numpy().astype(np.int64)
+    if split == len(texts):
+        return [names.dictionary, NO_TEXT], codes
+    rest = texts.slice(split).dictionary_encode()
+    more = rest.indices.to_numpy().astype(np.int64) + len(names.dictionary)
+    return [names.dictionary, rest.dictionary], np.concatenate([codes, more])
+
+
+OFFSET_MAX: Final = 2**31 - 1
+
+
+def repeat(values: pa.Array, rows: Index) -> pa.Array:
+    """Per row the text or map at its place in `values`.  Nearly always there is only one."""
+    if len(values) != 1 or not len(rows):
+        return values.take(pa.array(rows))
+    return tile(values, len(rows))
+
+
+def tile(values: pa.Array, times: int) -> pa.Array:
+    """The same again and again: texts, or one map, without nulls."""
+    if isinstance(values, pa.MapArray):
+        first, last = values.offsets.to_pylist()
+        size = last - first
+        keys, items = (part.slice(first, size) for part in (values.keys, values.items))
+        offsets = pa.array(np.arange(times + 1, dtype=np.int32) * np.int32(size))
+        return pa.MapArray.from_arrays(offsets, tile(keys, times), tile(items, times))
+    offsets, data = otlp_digest.bounds(values)
+    first, last = int(offsets[0]), int(offsets[-1])
+    size = last - first
+    if size * times > OFFSET_MAX:
+        return values.take(pa.array(np.tile(np.arange(len(values)), times)))  # It says so.
+    edges = np.empty(len(values) * times + 1, np.int32)
+    starts = np.arange(times, dtype=np.int32) * np.int32(size)
+    edges[:-1] = (starts[:, None] + (offsets[:-1] - offsets[0])).ravel()
+    edges[-1] = size * times
+    text = pa.py_buffer(bytes(data[first:last]) * times)
+    return pa.StringArray.from_buffers(len(edges) - 1, pa.py_buffer(edges), text)
+
+
 def constant_maps(pairs: Mapping[str, str], rows: int) -> pa.MapArray:
     """The same map on every row."""
-    if not pairs:
-        return pa.MapArray.from_arrays(pa.array(np.zeros(rows + 1, np.int32)), NO_TEXT, NO_TEXT)
-    size = len(pairs)
-    again = pa.array(np.tile(np.arange(size), rows), pa.int64())
-    keys = pa.array(pairs.keys(), pa.string()).take(again)
-    items = pa.array(pairs.values(), pa.string()).take(again)
-    offsets = pa.array(np.arange(rows + 1) * size, pa.int32())
-    return pa.MapArray.from_arrays(offsets, keys, items)
+    keys, items = pa.array(pairs.keys(), pa.string()), pa.array(pairs.values(), pa.string())
+    one = pa.MapArray.from_arrays(pa.array([0, len(pairs)], pa.int32()), keys, items)
+    return tile(one, rows)

@@ -21,8 +21,9 @@ from collector.receiver.otlp_flatten import (
     lengths,
     no_nulls,
     ragged,
+    repeat,
 )
-from collector.receiver.otlp_spans import Mask, equal
+from collector.receiver.otlp_spans import Mask, without_zeros
 
 EVENT_NAME: Final = "event.name"
 """Where emitters put the name of an event before the field `event_name` existed."""
@@ -80,9 +81,10 @@ def bodies(items: Items) -> pa.ListArray:
 def columns(items: Items, content: Content, received_at_ns: int) -> dict[str, pa.Array]:
     """Columns of `model.LOGS`, without those that say how the request arrived."""
     logs = items.items
-    resource_of, scope_of = pa.array(items.resource_of), pa.array(items.scope_of)
+    resource_of, scope_of = items.resource_of, items.scope_of
     times = _stated_times(logs)
-    trace, span = _id(logs.field("trace_id"), 16), _id(logs.field("span_id"), 8)
+    trace = without_zeros(logs.field("trace_id"), 16)
+    span = without_zeros(logs.field("span_id"), 8)
     trace_text, span_text = hex_ids(trace, span)
     flags = logs.field("flags").to_numpy().astype(np.uint8)
     severity = logs.field("severity_number").to_numpy().clip(0, 255).astype(np.uint8)
@@ -111,21 +113,15 @@ def columns(items: Items, content: Content, received_at_ns: int) -> dict[str, pa
         "TraceFlags": pa.array(flags),
         "SeverityText": content.text("severity"),
         "SeverityNumber": pa.array(severity),
-        "ServiceName": content.values_of("resources", "service.name").take(resource_of),
+        "ServiceName": repeat(content.values_of("resources", "service.name"), resource_of),
         "Body": content.text("body"),
-        "ResourceSchemaUrl": content.text("resource_url").take(resource_of),
-        "ResourceAttributes": content.maps("resources").take(resource_of),
-        "ScopeSchemaUrl": content.text("scope_url").take(scope_of),
-        "ScopeName": content.text("scope").take(scope_of),
-        "ScopeVersion": content.text("version").take(scope_of),
-        "ScopeAttributes": content.maps("scopes").take(scope_of),
+        "ResourceSchemaUrl": repeat(content.text("resource_url"), resource_of),
+        "ResourceAttributes": repeat(content.maps("resources"), resource_of),
+        "ScopeSchemaUrl": repeat(content.text("scope_url"), scope_of),
+        "ScopeName": repeat(content.text("scope"), scope_of),
+        "ScopeVersion": repeat(content.text("version"), scope_of),
+        "ScopeAttributes": repeat(content.maps("scopes"), scope_of),
         "LogAttributes": content.maps("logs"),
         "EventName": pc.if_else(pc.equal(event, ""), content.values_of("logs", EVENT_NAME), event),
         "RecordId": pa.array(digests),
     }
-
-
-def _id(ids: pa.BinaryArray, width: int) -> pa.BinaryArray:
-    """An id of zeros only is none."""
-    zeros = equal(ids, bytes(width))
-    return pc.if_else(pa.array(zeros), pa.scalar(b"", pa.binary()), ids) if zeros.any() else ids

@@ -151,14 +151,13 @@ def signal_of(data: bytes, start: int, end: int) -> Signal | None:
     fixed32 flags in 8; metrics a name in 1 and their data, a message, in 5, 7, 9, 10 or 11.
     """
     try:
-        seen = {
-            (number, wire): stop - value
-            for number, wire, _, value, stop in fields(data, start, end)
-        }
+        seen = {}
+        for number, wire, _, value, stop in fields(data, start, end):
+            if wire == FIXED64 and number in (7, 8):
+                return Signal.TRACES
+            seen[number, wire] = stop - value
     except WireError:
         return None
-    if (7, FIXED64) in seen or (8, FIXED64) in seen:
-        return Signal.TRACES
     if seen.keys() & {(1, FIXED64), (11, FIXED64), (2, VARINT), (8, FIXED32)}:
         return Signal.LOGS
     if seen.get((1, LENGTH)) == 16 and seen.get((2, LENGTH)) == 8:

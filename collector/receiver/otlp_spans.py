@@ -22,6 +22,7 @@ from collector.receiver.otlp_flatten import (
     lengths,
     no_nulls,
     ragged,
+    repeat,
 )
 
 Mask = NDArray[np.bool_]
@@ -43,14 +44,14 @@ TRUNCATED: Final = {
 def faults(found: Items, earliest_ns: int, latest_ns: int) -> dict[str, Mask]:
     """Reason -> spans (true) that cannot be stored; times are Unix nanoseconds."""
     items = found.items
-    trace, span, parent = (items.field(name) for name in ("trace_id", "span_id", "parent_span_id"))
-    parent_bytes = lengths(parent)
+    parent_bytes = lengths(items.field("parent_span_id"))
+    # What is not as long as an id has the number 0 as well.
+    traces, _ = otlp_digest.id_words(items.field("trace_id"), 16)
+    spans, _ = otlp_digest.id_words(items.field("span_id"), 8)
     bad_ids = (
-        (lengths(trace) != 16)
-        | (lengths(span) != 8)
+        ((traces[:, 0] | traces[:, 1]) == 0)
+        | (spans[:, 0] == 0)
         | ((parent_bytes != 0) & (parent_bytes != 8))
-        | equal(trace, bytes(16))
-        | equal(span, bytes(8))
     )
     # As signed numbers, times beyond the year 2262 are negative, and so too early.
     start = items.field("start_time_unix_nano").to_numpy().view(np.int64)
@@ -59,14 +60,11 @@ def faults(found: Items, earliest_ns: int, latest_ns: int) -> dict[str, Mask]:
     offsets, events = found.part("events")
     if len(events):
         late = events.field("time_unix_nano").to_numpy().view(np.int64)
-        late_before = np.concatenate([[0], np.cumsum((late < 0) | (late > latest_ns))])
-        bad_times |= np.diff(late_before[offsets]) > 0
+        wrong = (late < 0) | (late > latest_ns)
+        if wrong.any():
+            before = np.concatenate([[0], np.cumsum(wrong)])
+            bad_times |= np.diff(before[offsets]) > 0
     return {"bad_ids": bad_ids, "bad_times": bad_times & ~bad_ids}
-
-
-def equal(column: pa.Array, value: bytes) -> Mask:
-    mask: Mask = pc.equal(column, pa.scalar(value, pa.binary())).to_numpy(zero_copy_only=False)
-    return mask
 
 
 def attribute_lists(items: Items) -> dict[str, Ragged]:
@@ -104,10 +102,10 @@ def columns(items: Items, content: Content, _received_at_ns: int) -> dict[str, p
     end = spans.field("end_time_unix_nano").to_numpy()
     kind = named(spans.field("kind"), len(KINDS))
     status = named(spans.field("status").field("code"), len(STATUSES))
-    parent = without_zeros(spans.field("parent_span_id"))
+    parent = without_zeros(spans.field("parent_span_id"), 8)
     event_offsets, events = items.part("events")
     link_offsets, links = items.part("links")
-    resource_of, scope_of = pa.array(items.resource_of), pa.array(items.scope_of)
+    resource_of, scope_of = items.resource_of, items.scope_of
     service = content.values_of("resources", "service.name")
     flags = spans.field("flags")
     trace, span, parent_text, link_trace, link_span = hex_ids(
@@ -145,10 +143,8 @@ def columns(items: Items, content: Content, _received_at_ns: int) -> dict[str, p
         content.text_digests("scope")[items.scope_of],
         content.text_digests("version")[items.scope_of],
     )
-    event_lists, link_lists = (
-        pa.array(event_offsets, pa.int32()),
-        pa.array(link_offsets, pa.int32()),
-    )
+    event_lists = pa.array(event_offsets.astype(np.int32))
+    link_lists = pa.array(link_offsets.astype(np.int32))
 
     def per_event(values: pa.Array) -> pa.ListArray:
         return pa.ListArray.from_arrays(event_lists, values)
@@ -164,10 +160,10 @@ def columns(items: Items, content: Content, _received_at_ns: int) -> dict[str, p
         "TraceState": content.text("state"),
         "SpanName": content.text("name"),
         "SpanKind": KINDS.take(pa.array(kind)),
-        "ServiceName": service.take(resource_of),
-        "ResourceAttributes": content.maps("resources").take(resource_of),
-        "ScopeName": content.text("scope").take(scope_of),
-        "ScopeVersion": content.text("version").take(scope_of),
+        "ServiceName": repeat(service, resource_of),
+        "ResourceAttributes": repeat(content.maps("resources"), resource_of),
+        "ScopeName": repeat(content.text("scope"), scope_of),
+        "ScopeVersion": repeat(content.text("version"), scope_of),
         "SpanAttributes": content.maps("spans"),
         "Duration": pa.array(end - start),
         "StatusCode": STATUSES.take(pa.array(status)),
@@ -191,12 +187,13 @@ def named(numbers: pa.Array, count: int) -> NDArray[np.int32]:
     return np.where((values >= 0) & (values < count), values, 0)
 
 
-def without_zeros(parents: pa.BinaryArray) -> pa.BinaryArray:
-    """A parent of eight zero bytes is none."""
-    zeros = equal(parents, bytes(8))
+def without_zeros(ids: pa.BinaryArray, width: int) -> pa.BinaryArray:
+    """An id of zeros only is none."""
+    words, whole = otlp_digest.id_words(ids, width)
+    zeros = whole & ~words.any(axis=1)
     if not zeros.any():
-        return parents
-    return pc.if_else(pa.array(zeros), pa.scalar(b"", pa.binary()), parents)
+        return ids
+    return pc.if_else(pa.array(zeros), pa.scalar(b"", pa.binary()), ids)
 
 
 def versions(
