@@ -93,17 +93,13 @@ def _decode_times(column: pa.ChunkedArray) -> list[int]:
 
 def _encode_maps(values: Sequence[Mapping[str, str]]) -> pa.Array:
     """Steps of one emitter share their mappings: each distinct object is encoded once."""
-    distinct: dict[int, int] = {}
-    indices = [distinct.setdefault(id(value), len(distinct)) for value in values]
+    ids = list(map(id, values))
+    distinct = dict(zip(ids, values, strict=True))
+    entries = _pairs([list(value.items()) for value in distinct.values()])
     if len(distinct) == len(values):
-        return _pairs([list(value.items()) for value in values])
-    firsts: list[list[tuple[str, str]]] = [[]] * len(distinct)
-    seen = 0
-    for value, index in zip(values, indices, strict=True):
-        if index == seen:
-            firsts[index] = list(value.items())
-            seen += 1
-    return _pairs(firsts).take(pa.array(indices, pa.int32()))
+        return entries
+    position = dict(zip(distinct, range(len(distinct)), strict=True))
+    return entries.take(pa.array(map(position.__getitem__, ids), pa.int32(), size=len(ids)))
 
 
 def _decode_maps(column: pa.ChunkedArray) -> list[dict[str, str]]:
