@@ -8,7 +8,7 @@ distinct run of rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
+from itertools import islice
 from sys import intern
 from typing import Any, Final
 
@@ -138,15 +138,13 @@ def dicts_of(
         is_root[roots] = True
         for_roots = np.fromiter(map(roots_only, names), dtype=bool, count=len(names))
         chosen |= for_roots[codes] & np.repeat(is_root, np.diff(offsets))
-    pairs = list(
-        zip(
-            np.array(names, dtype=object)[codes[chosen]].tolist(),
-            values.filter(pa.array(chosen)).to_pylist(),
-            strict=True,
-        )
+    counts = np.diff(np.concatenate(([0], np.cumsum(chosen)))[offsets]).tolist()
+    pairs = zip(
+        np.array(names, dtype=object)[codes[chosen]].tolist(),
+        values.filter(pa.array(chosen)).to_pylist(),
+        strict=True,
     )
-    bounds = np.concatenate(([0], np.cumsum(chosen)))[offsets].tolist()
-    return [dict(pairs[start:stop]) for start, stop in pairwise(bounds)]
+    return [dict(islice(pairs, count)) for count in counts]
 
 
 def shared_dicts_of(column: pa.MapArray) -> list[Mapping[str, str]]:

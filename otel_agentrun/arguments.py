@@ -11,10 +11,11 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from hashlib import blake2b
 from typing import Any, Final
+
+from otel_agentrun.plain_json import ADDRESS_MARK, SCAN, hash_bytes, plain_digest
 
 LITERAL_CHARS_MAX: Final = 16_384
 """Python literals longer than this stay text: the parser builds a syntax tree of them."""
@@ -25,31 +26,10 @@ CACHED_CHARS_MAX: Final = 2048
 """Longer texts are digested each time: 4096 of them are remembered."""
 
 ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-# `json.loads` and `encode` spend most of their time around these two on small values.
-Scan = Callable[[str, int], tuple[Any, int]]
-SCAN: Final[Scan] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # typeshed leaves it out
-
-
-def _encode_fast() -> Callable[[Any, int], Iterable[str]]:
-    """`ENCODER.iterencode`, set up once; it does not look for cycles, which JSON text has not."""
-    made = json.encoder.c_make_encoder  # type: ignore[attr-defined]  # typeshed leaves it out
-    if made is None:  # not CPython
-        return lambda value, _: ENCODER.iterencode(value)
-    text = json.encoder.encode_basestring
-    encode: Callable[[Any, int], Iterable[str]] = made(
-        None, ENCODER.default, text, None, ":", ",", True, False, True
-    )
-    return encode
-
-
-ENCODE_FAST: Final = _encode_fast()
-ADDRESS_MARK: Final = " at 0x"
 ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 OBJECT: Final = re.compile(r"<[^<>]* at 0x[0-9a-fA-F]+>")
 WRAPPER_KEYS: Final = frozenset({"args", "kwargs", "sanitize_inputs_outputs"})
 SINGLE_TEXT_KEYS: Final = ("input_str",)
-SPECIAL_KEYS: Final = frozenset({"kwargs", "data", *SINGLE_TEXT_KEYS})
-"""An object without any of these keys is no wrapper: see `unwrap` and `result`."""
 
 
 def parse(text: str) -> Any:
@@ -107,9 +87,6 @@ def unwrap(value: Any) -> Any:
 def canonical(value: Any) -> str:
     """Text that is equal for equal calls: sorted JSON, no addresses, one argument = its value."""
     if isinstance(value, str):
-        plain = _canonical_json(value)
-        if plain is not None:
-            return plain
         value = parse(value)
     value = _clean(unwrap(value), 0)
     if isinstance(value, dict) and len(value) == 1:
@@ -120,42 +97,6 @@ def canonical(value: Any) -> str:
         return ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError):
         return ADDRESS.sub("", repr(value))
-
-
-def _whole(text: str) -> int | float:
-    """1.0 is 1."""
-    number = float(text)
-    return int(number) if number.is_integer() else number
-
-
-SCAN_WHOLE: Final[Scan] = json.JSONDecoder(parse_float=_whole).scan_once  # type: ignore[attr-defined]  # typeshed leaves it out
-
-
-def _canonical_json(text: str) -> str | None:
-    """`canonical()` of JSON in which there is nothing to unwrap or to clean; else `None`.
-
-    Nearly all arguments and results are like that, and this takes a third of the time.
-    """
-    text = text.strip()
-    if text[:1] not in ("{", "["):
-        return None
-    if len(text) > 2 * DEPTH_MAX and text.count("{") + text.count("[") > DEPTH_MAX:
-        return None  # perhaps too deep
-    try:
-        value, end = SCAN_WHOLE(text, 0)
-    except (ValueError, StopIteration, RecursionError):
-        return None
-    if end != len(text):
-        return None
-    if type(value) is dict:
-        if not SPECIAL_KEYS.isdisjoint(value):
-            return None
-        if len(value) == 1:
-            (value,) = value.values()
-    elif len(value) == 1:
-        return None  # perhaps one part: see `result`
-    encoded = value if type(value) is str else "".join(ENCODE_FAST(value, 0))
-    return None if ADDRESS_MARK in encoded else encoded
 
 
 def _clean(value: Any, depth: int) -> Any:
@@ -193,19 +134,20 @@ def digest(value: Any) -> str:
 @lru_cache(maxsize=4096)
 def _text_digest(text: str) -> str:
     # A call is digested when it is requested and again when it runs: hence the cache.
-    return _hash(canonical(text))
+    return plain_digest(text) or _hash(canonical(text))
 
 
 def _hash(text: str) -> str:
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return hash_bytes(text.encode("utf-8", "surrogatepass"))
 
 
 def result_digest(value: Any) -> str:
     """16 hex over a tool's result without the message around it; "" when not recorded."""
     if value is None or value == "":
         return ""
-    plain = _canonical_json(value) if isinstance(value, str) else None
-    return _hash(canonical(result(value)) if plain is None else plain)
+    if isinstance(value, str) and (plain := plain_digest(value)):
+        return plain
+    return _hash(canonical(result(value)))
 
 
 def result(value: Any) -> Any:

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from otel_agentrun import arguments
 from otel_agentrun.dialects import kinds, messages, sources
-from otel_agentrun.dialects.handoffs import is_handoff
 from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, as_text
 
@@ -134,10 +133,9 @@ def kind(span: SpanView) -> Kind:
 
 
 def role(span: SpanView, kind: Kind) -> Role:
+    """That a tool hands over, its name tells in every dialect: see `driver`."""
     if kind is kinds.RUN:
         return kinds.AGENT if span.text(OPERATION) == "invoke_agent" else kinds.WORKFLOW
-    if kind is kinds.TOOL and is_handoff(span.text("gen_ai.tool.name")):
-        return kinds.HANDOFF
     return kinds.NO_ROLE
 
 

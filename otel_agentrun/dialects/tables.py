@@ -82,18 +82,14 @@ def as_nano_usd(value: Any) -> int | None:
 
 def as_strings(value: Any) -> tuple[str, ...] | None:
     """A string array from a sequence, JSON text or one bare value."""
-    if isinstance(value, str):
-        return (
-            _strings_in(value) if len(value) < CACHED_CHARS_MAX else _strings_in.__wrapped__(value)
-        )
+    if type(value) is str:
+        return _cached(value) if len(value) < CACHED_CHARS_MAX else _strings_in(value)
     if isinstance(value, list | tuple):
         return tuple(item if isinstance(item, str) else as_text(item) for item in value)
     return (as_text(value),)
 
 
-@lru_cache(maxsize=1024)
 def _strings_in(text: str) -> tuple[str, ...]:
-    # Nearly always finish reasons: a handful of texts.
     if not text.startswith("["):
         return (text,)
     try:
@@ -101,6 +97,10 @@ def _strings_in(text: str) -> tuple[str, ...]:
     except (ValueError, RecursionError):
         return (text,)
     return tuple(item if isinstance(item, str) else as_text(item) for item in parsed)
+
+
+# Nearly always finish reasons: a handful of texts.
+_cached = lru_cache(maxsize=1024)(_strings_in)
 
 
 def _converter(field: str) -> Convert | None:

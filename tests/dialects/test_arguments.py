@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_agentrun import arguments
+from otel_agentrun import arguments, plain_json
 
 PARIS = arguments.digest('{"city": "Paris"}')
 
@@ -144,11 +145,29 @@ def test_the_short_way_of_plain_json_ends_where_the_long_way_does(
     """Text that needs no unwrapping is made canonical in one go; equal calls stay equal."""
     text = json.dumps(value, indent=indent, ensure_ascii=escaped)
 
-    assert arguments.canonical(text) == arguments.canonical(arguments.parse(text))
+    plain = plain_json.plain_digest(text)
+
+    assert plain in ("", arguments.digest(arguments.parse(text)))
+    assert plain in ("", arguments.result_digest(arguments.parse(text)))
+    assert arguments.digest(text) == arguments.digest(arguments.parse(text))
     assert arguments.result_digest(text) == arguments.result_digest(arguments.parse(text))
+
+
+def test_without_orjson_digests_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK part installs without it, and meets the collector's digests in one run."""
+    calls = [
+        '{"b": 1, "a": [true, null, "\\u00e9\\u2028\\u007f\\u0001\\n"]}',
+        '{"x": 1e3, "y": -7}',
+    ]
+    expected = [plain_json.plain_digest(call) for call in calls]
+    monkeypatch.setitem(sys.modules, "orjson", None)
+    monkeypatch.setattr(plain_json, "encode", plain_json._encoder())
+
+    assert [plain_json.plain_digest(call) for call in calls] == expected
+    assert "" not in expected
 
 
 def test_deep_arguments_are_cut_at_the_same_depth_either_way() -> None:
     deep = "[" * 70 + '"x"' + "]" * 70
 
-    assert arguments.canonical(deep) == arguments.canonical(json.loads(deep))
+    assert arguments.digest(deep) == arguments.digest(json.loads(deep))
