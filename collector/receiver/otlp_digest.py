@@ -95,8 +95,12 @@ def id_words(ids: pa.Array, width: int) -> tuple[Numbers, NDArray[np.bool_]]:
 
 def of_ids(ids: pa.Array, width: int) -> Numbers:
     """One number per id of `width` bytes (a multiple of 8); an empty or other one is 0."""
-    words, whole = id_words(ids, width)
-    if width == 8:
+    return of_words(*id_words(ids, width))
+
+
+def of_words(words: Numbers, whole: NDArray[np.bool_]) -> Numbers:
+    """The same for what `id_words` says of ids."""
+    if words.shape[1] == 1:
         return words[:, 0]
     numbers = combine(*words.T)
     numbers[~whole] = 0

@@ -341,10 +341,14 @@ class Content:
         """Per list of a site the value of `key`, "" where it is missing."""
         offsets, first, last = self._site(site)
         names = self._words.slice(0, self._key_words).to_pylist()
-        code = names.index(key) if key in names else -1
-        where = np.flatnonzero(self._codes[first:last] == code)
-        places = np.zeros(len(offsets) - 1, np.int64)
-        missing = np.ones(len(places), np.bool_)
+        lists = len(offsets) - 1
+        if key not in names:
+            return pa.repeat("", lists)
+        where = np.flatnonzero(self._codes[first:last] == names.index(key))
+        if len(where) == lists:
+            return self._text.take(pa.array(first + where))
+        places = np.zeros(lists, np.int64)
+        missing = np.ones(lists, np.bool_)
         owners = np.searchsorted(offsets, where, side="right") - 1
         places[owners], missing[owners] = first + where, False
         return self._text.take(pa.array(places, mask=missing)).fill_null("")
@@ -406,6 +410,8 @@ def tile(values: pa.Array, times: int) -> pa.Array:
 
 def constant_maps(pairs: Mapping[str, str], rows: int) -> pa.MapArray:
     """The same map on every row."""
+    if not pairs:
+        return pa.MapArray.from_arrays(pa.array(np.zeros(rows + 1, np.int32)), NO_TEXT, NO_TEXT)
     keys, items = pa.array(pairs.keys(), pa.string()), pa.array(pairs.values(), pa.string())
     one = pa.MapArray.from_arrays(pa.array([0, len(pairs)], pa.int32()), keys, items)
     return tile(one, rows)

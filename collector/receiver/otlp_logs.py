@@ -83,8 +83,8 @@ def columns(items: Items, content: Content, received_at_ns: int) -> dict[str, pa
     logs = items.items
     resource_of, scope_of = items.resource_of, items.scope_of
     times = _stated_times(logs)
-    trace = without_zeros(logs.field("trace_id"), 16)
-    span = without_zeros(logs.field("span_id"), 8)
+    trace, traces = without_zeros(logs.field("trace_id"), 16)
+    span, spans = without_zeros(logs.field("span_id"), 8)
     trace_text, span_text = hex_ids(trace, span)
     flags = logs.field("flags").to_numpy().astype(np.uint8)
     severity = logs.field("severity_number").to_numpy().clip(0, 255).astype(np.uint8)
@@ -92,8 +92,8 @@ def columns(items: Items, content: Content, received_at_ns: int) -> dict[str, pa
     digests = otlp_digest.combine(
         # As stated: the time of arrival would make a resent record another one.
         times,
-        otlp_digest.of_ids(trace, 16),
-        otlp_digest.of_ids(span, 8),
+        traces,
+        spans,
         flags.astype(np.uint64) << np.uint64(8) | severity,
         content.text_digests("severity"),
         content.text_digests("body"),

@@ -102,7 +102,7 @@ def columns(items: Items, content: Content, _received_at_ns: int) -> dict[str, p
     end = spans.field("end_time_unix_nano").to_numpy()
     kind = named(spans.field("kind"), len(KINDS))
     status = named(spans.field("status").field("code"), len(STATUSES))
-    parent = without_zeros(spans.field("parent_span_id"), 8)
+    parent, parents = without_zeros(spans.field("parent_span_id"), 8)
     event_offsets, events = items.part("events")
     link_offsets, links = items.part("links")
     resource_of, scope_of = items.resource_of, items.scope_of
@@ -132,7 +132,7 @@ def columns(items: Items, content: Content, _received_at_ns: int) -> dict[str, p
         end,
         (kind * 4 + status).astype(np.uint64),
         flags.to_numpy().astype(np.uint64),
-        otlp_digest.of_ids(parent, 8),
+        parents,
         content.text_digests("name"),
         content.text_digests("state"),
         content.text_digests("status"),
@@ -187,13 +187,14 @@ def named(numbers: pa.Array, count: int) -> NDArray[np.int32]:
     return np.where((values >= 0) & (values < count), values, 0)
 
 
-def without_zeros(ids: pa.BinaryArray, width: int) -> pa.BinaryArray:
-    """An id of zeros only is none."""
+def without_zeros(ids: pa.BinaryArray, width: int) -> tuple[pa.BinaryArray, otlp_digest.Numbers]:
+    """An id of zeros only is none.  Also one number for each id, 0 for none."""
     words, whole = otlp_digest.id_words(ids, width)
     zeros = whole & ~words.any(axis=1)
-    if not zeros.any():
-        return ids
-    return pc.if_else(pa.array(zeros), pa.scalar(b"", pa.binary()), ids)
+    if zeros.any():
+        ids = pc.if_else(pa.array(zeros), pa.scalar(b"", pa.binary()), ids)
+        whole &= ~zeros
+    return ids, otlp_digest.of_words(words, whole)
 
 
 def versions(

@@ -17,6 +17,7 @@ import math
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -49,6 +50,8 @@ for _tag, _code in ((0x0A, STRING), (0x10, BOOL), (0x18, INT), (0x21, DOUBLE)):
 DOUBLE_BYTES: Final = 9
 """Of a serialized double, with its tag."""
 VARINT_BYTES_MAX: Final = 10
+SHORT_BYTES: Final = 64
+"""Serialized values of up to so many bytes are worth remembering."""
 WORDS: Final = pa.array(["false", "true"], pa.string())
 
 
@@ -96,7 +99,7 @@ def read(values: pa.BinaryArray) -> Wire:
     if begin.size == 0 or starts[-1] == starts[0]:
         return Wire(data, starts, np.zeros(begin.size, np.uint8), np.zeros(0, np.uint64), end)
     types = CODE_OF_TAG[data.take(begin, mode="clip")]
-    numbers, after = varints(data, begin + 1)
+    numbers, after = varints(data, begin + 1, types <= INT)
     # One field, and nothing behind it: else a later field may be what counts.
     left = np.where(types == STRING, numbers, 0)
     wrong = (after > end) | (left != (end - after).view(np.uint64))
@@ -108,15 +111,17 @@ def read(values: pa.BinaryArray) -> Wire:
     return Wire(data, starts, types, numbers, np.where(types == STRING, after, end))
 
 
-def varints(data: NDArray[np.uint8], at: Places) -> tuple[NDArray[np.uint64], Places]:
-    """The numbers that begin at places of `data`, and the places behind them.
+def varints(
+    data: NDArray[np.uint8], at: Places, wanted: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint64], Places]:
+    """The numbers that begin at places of `data`, and the places behind them, where `wanted`.
 
     One that is not finished after ten bytes ends behind all data, as one beyond the data does.
     """
     after = at + 1
     byte = data.take(at, mode="clip")
     numbers = (byte & 0x7F).astype(np.uint64)
-    rows = np.flatnonzero(byte >= 0x80)
+    rows = np.flatnonzero((byte >= 0x80) & wanted)
     for shift in range(7, 7 * VARINT_BYTES_MAX, 7):
         if not len(rows):
             return numbers, after
@@ -154,16 +159,18 @@ def assemble(values: pa.BinaryArray, wire: Wire, depth_max: int) -> Texts:
         where = np.flatnonzero(types == DOUBLE)
         bits = wire.data[(wire.starts[where] + 1)[:, None] + np.arange(8)].view("<i8")[:, 0]
         # Bits, not numbers: equal numbers may be spelled differently (0.0 and -0.0).
-        distinct, codes = np.unique(bits, return_inverse=True)
-        numbers = distinct.view("<f8").tolist()
-        pieces.append(pa.array([double_text(number) for number in numbers], pa.string()))
-        order[where] = end + codes
-        end += len(distinct)
+        encoded = pa.array(bits).dictionary_encode()
+        numbers = encoded.dictionary.to_numpy().view("<f8").tolist()
+        pieces.append(pa.array(map(double_text, numbers), pa.string()))
+        order[where] = end + encoded.indices.to_numpy()
+        end += len(numbers)
     if present[OTHER]:
         where = np.flatnonzero(types == OTHER)
-        # `["stop"]` is on every second span.
         encoded = values.take(pa.array(where)).dictionary_encode()
-        found = [other(data, depth_max) for data in encoded.dictionary.to_pylist()]
+        found = [
+            (short if len(data) <= SHORT_BYTES else other)(data, depth_max)
+            for data in encoded.dictionary.to_pylist()
+        ]
         codes = encoded.indices.to_numpy()
         pieces.append(pa.array([text for text, _, _ in found], pa.string()))
         order[where] = end + codes
@@ -211,6 +218,12 @@ def other(data: bytes, depth_max: int) -> tuple[str, int, str | None]:
     if code == DOUBLE:
         return double_text(value.double_value), code, None
     return found if isinstance(found, str) else json_text(found), code, None
+
+
+@lru_cache(maxsize=4096)
+def short(data: bytes, depth_max: int) -> tuple[str, int, str | None]:
+    """As `other`: `["stop"]` is on every second span."""
+    return other(data, depth_max)
 
 
 def plain(value: AnyValue | ArrayValue | KeyValueList, depth: int) -> Any:
