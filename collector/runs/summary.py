@@ -39,6 +39,8 @@ def summarize(
     found: dict[str, Run] = {}
     totals: dict[str, Tally] = {}
     depths: dict[str, int] = {}
+    firsts: dict[str, Step | None] = {}
+    lasts: dict[str, Step | None] = {}
     everyone = descend(assembly)
     for run in reversed(everyone):  # children before their parents: a total includes theirs
         facts = read_events(events.get(run.run_id, ()))
@@ -50,12 +52,18 @@ def summarize(
             total.add(totals[child.run_id])
         totals[run.run_id] = total
         depths[run.run_id] = 1 + max((depths[child.run_id] for child in run.children), default=0)
+        # A run that only hands on to others asked what its first child asked.
+        below = [child.run_id for child in run.children]
+        firsts[run.run_id] = _first_model(run.buckets) or _earliest(firsts[b] for b in below)
+        lasts[run.run_id] = _last(run.buckets) or _latest(lasts[b] for b in below)
         found[run.run_id] = _run(
             run,
             group_id,
             facts,
             own,
             total,
+            asked=firsts[run.run_id],
+            answered=lasts[run.run_id],
             aggregated=aggregated,
             depth=depths[run.run_id],
             price_version=pricing.version,
@@ -108,6 +116,8 @@ def _run(
     own: Tally,
     total: Tally,
     *,
+    asked: Step | None,
+    answered: Step | None,
     aggregated: bool,
     depth: int,
     price_version: str,
@@ -124,7 +134,6 @@ def _run(
         end = root.end_ns if root else max((b.end_ns for b in buckets), default=start)
         if root is None and facts.ended is not None:
             end = max(end, facts.ended.at_ns)
-    output = _last(buckets)
     grouped: dict[str, dict[str, str]] = {prefix: {} for prefix in PREFIXES}
     for name, value in labels.items():
         for prefix in PREFIXES:
@@ -153,8 +162,8 @@ def _run(
         ended_at_ns=end,
         busy_ns=_busy_ns(buckets),
         paused_ns=facts.paused_ns,
-        input_span=_first_model(buckets),
-        output_span=(output.trace_id, output.span_id) if output else ("", ""),
+        input_span=_place(asked),
+        output_span=_place(answered),
         input_structure=_first(step.input_structure for step in own_roots(run)),
         own=counts,
         total=total.counts() if run.children else counts,
@@ -211,21 +220,27 @@ def _trace_ids(buckets: Iterable[Bucket]) -> tuple[str, ...]:
     return tuple(sorted(starts, key=lambda trace_id: (starts[trace_id], trace_id)))
 
 
-def _first_model(buckets: Iterable[Bucket]) -> tuple[str, str]:
+def _first_model(buckets: Iterable[Bucket]) -> Step | None:
     """What the first model call was asked is the run's input where its root does not say."""
-    first: Step | None = None
-    for bucket in buckets:
-        step = bucket.first_model
-        if step is not None and (first is None or step.key < first.key):
-            first = step
-    return (first.trace_id, first.span_id) if first else ("", "")
+    return _earliest(bucket.first_model for bucket in buckets)
 
 
 def _last(buckets: Sequence[Bucket]) -> Step | None:
     """The final-response step: an explicit one, else the last model call."""
-    explicit = [b.responses[2] for b in buckets if b.responses]
-    models = [b.last_model for b in buckets if b.last_model]
-    return max(explicit or models, key=lambda step: step.key, default=None)
+    explicit = [bucket.responses[2] for bucket in buckets if bucket.responses]
+    return _latest(explicit or [bucket.last_model for bucket in buckets])
+
+
+def _earliest(steps: Iterable[Step | None]) -> Step | None:
+    return min((step for step in steps if step), key=lambda step: step.key, default=None)
+
+
+def _latest(steps: Iterable[Step | None]) -> Step | None:
+    return max((step for step in steps if step), key=lambda step: step.key, default=None)
+
+
+def _place(step: Step | None) -> tuple[str, str]:
+    return (step.trace_id, step.span_id) if step else ("", "")
 
 
 def _busy_ns(buckets: Iterable[Bucket]) -> int:
