@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from collector import records, settings
@@ -64,7 +64,8 @@ class Collector:
         self._writer_id = random.getrandbits(63)
         self.link = StoreLink(self._open_store, settings.retention(config))
         self._writer: Writer | None = None
-        self._reach_store()
+        if self._embedded:  # a server may be down: the pipeline goes on trying
+            self.link.get()
         self.journal = Journal.open(settings.journal(config), self._committed)
         try:
             for kind, items in self.journal.recovered.items():
@@ -82,6 +83,7 @@ class Collector:
                 on_runs=self._publish,
                 on_connected=self._connected,
                 erased=lambda: self.intake.erased,
+                of_others=None if self._embedded else self._of_others,
             )
         except BaseException:
             self.journal.close()
@@ -208,18 +210,18 @@ class Collector:
 
     # ------------------------------------------------------------------ wiring
 
+    @property
+    def _embedded(self) -> bool:
+        return str(self.config.store.url).startswith("chdb")
+
     def _open_store(self) -> Store:
         config = self.config.store
-        return Store.open(str(config.url), database=config.database, cluster=config.cluster or None)
-
-    def _reach_store(self) -> None:
-        """An embedded store must open; a server may be down, the journal bridges that."""
-        try:
-            self.link.get()
-        except StoreError as error:
-            if str(self.config.store.url).startswith("chdb"):
-                raise
-            log.warning("store_not_reachable", extra={"reason": str(error), "fix": error.hint})
+        return Store.open(
+            str(config.url),
+            database=config.database,
+            cluster=config.cluster or None,
+            timeout_secs=config.insert_timeout_secs,
+        )
 
     def _writer_for(self, store: Store) -> Writer:
         if self._writer is None:
@@ -246,6 +248,9 @@ class Collector:
 
     def _recall(self, unknown: Unknown) -> list[Stored]:
         return Recall(self._reader())(unknown)
+
+    def _of_others(self, trace_ids: Collection[str]) -> set[str]:
+        return self._reader().traces_of_others(trace_ids, self._writer_id)
 
     def _connected(self) -> None:
         """In the fold thread, once the store answers: erased traces, and runs that are open."""

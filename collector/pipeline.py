@@ -7,22 +7,21 @@ stays bounded while the store is slow or down: the journal holds the rest.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector import normalize, records
+from collector import normalize, records, salvage
 from collector.accounting import Accounting
 from collector.errors import RetryableError, StoreError
 from collector.journal.entry import Entry, Position
@@ -30,7 +29,7 @@ from collector.journal.journal import Journal
 from collector.journal.segment import RecordKind
 from collector.model import LOGS, SPANS, Signal
 from collector.runs.assembler import Assembler, Stored, Unknown
-from collector.runs.run import DeadLetter, Run
+from collector.runs.run import Changes, DeadLetter, Run
 from collector.store.writer import Flush
 from otel_agentrun.step import Event
 
@@ -39,6 +38,8 @@ log = logging.getLogger(__name__)
 BACKOFF_SECS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 IDLE_SECS: Final = 0.05
 HOUSEKEEPING_SECS: Final = 0.5
+STUCK_SECS: Final = 3.0
+"""How long the end waits for an answer of a store that hangs; the journal has what it was sent."""
 
 T = TypeVar("T")
 
@@ -70,10 +71,20 @@ class Pending:
     spans: list[pa.RecordBatch] = field(default_factory=list)
     logs: list[pa.RecordBatch] = field(default_factory=list)
     items: Counter[Signal] = field(default_factory=Counter)
+    events: set[str] = field(default_factory=set)
+    """Ids of the events among `items`: those of log records count as logs."""
+    letters: list[DeadLetter] = field(default_factory=list)
     rows: int = 0
     upto: Position | None = None
     since: float = 0.0
     """Monotonic time of the first row; 0 while there is none."""
+
+
+class Abandoned(RetryableError):
+    """The collector stops first: what is not in the store stays in the journal."""
+
+    def __init__(self) -> None:
+        super().__init__("The collector is shutting down.", "stopping")
 
 
 class Pipeline:
@@ -92,11 +103,13 @@ class Pipeline:
         on_runs: Callable[[Sequence[Run]], None] = lambda _: None,
         on_connected: Callable[[], None] = lambda: None,
         erased: Callable[[], frozenset[str]] = frozenset,
+        of_others: Callable[[Collection[str]], Collection[str]] | None = None,
     ) -> None:
         """`dead_letters` gives those that wait to be stored; `on_runs` hears of written runs.
 
         `on_connected` is called in the fold thread until it raises no StoreError, before anything
-        is read from the journal.  `erased` gives the traces of which nothing may be stored.
+        is read from the journal.  `erased` gives what was erased: nothing of it may be stored.
+        `of_others` gives those that other collectors wrote of, when the store has others.
         """
         self._journal = journal
         self._assembler = assembler
@@ -108,13 +121,16 @@ class Pipeline:
         self._on_runs = on_runs
         self._on_connected = on_connected
         self._erased = erased
+        self._of_others = of_others
         self._pending = Pending()
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._writing: Future[None] | None = None
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._abandon = threading.Event()
+        self._connected = False
         self._ended = False
+        self._left = False
+        """`stop` did not wait for what hangs: from now on the journal belongs to others."""
         self._thread = threading.Thread(target=self._run, name="fold", daemon=True)
         self._housekept = 0.0
         self.runs_written = 0
@@ -133,12 +149,15 @@ class Pipeline:
         What is left stays in the journal for the next process.
         """
         self._stopping.set()
-        if self.failure:  # the store is not there: waiting for it would only delay the end
+        if self.failure or not self._connected:
+            self._abandon.set()  # the store is not there: waiting would only delay the end
+        else:
+            self._thread.join(drain_secs)
             self._abandon.set()
-        self._thread.join(drain_secs)
-        self._abandon.set()
-        self._thread.join()
-        self._writer.shutdown()
+        self._thread.join(STUCK_SECS)
+        if self._thread.is_alive():
+            log.warning("store_hangs", extra={"fix": "nothing is lost: the journal has it"})
+            self._left = True
 
     def call(self, function: Callable[[], T]) -> Future[T]:
         """Run `function` in the fold thread, between two entries.
@@ -185,16 +204,19 @@ class Pipeline:
 
     def _run(self) -> None:
         try:
-            if not self._insist(self._on_connected, "connect"):
-                return
+            self._insist(self._on_connected, "connect")
+            self._connected = True
             while not self._stopping.is_set():
                 self._step()
             while not self._abandon.is_set() and (entry := self._journal.next(0.0)) is not None:
                 self._take(entry)
                 if self._pending.rows >= self._settings.flush_rows:
                     self._flush()
-            self._flush()
-            self._await_write()
+            if not self._abandon.is_set():
+                self._flush()
+                self._await_write()
+        except Abandoned:
+            pass
         except Exception:
             # A bug of ours.  The journal keeps everything; readiness says so.
             self.failure = "the fold thread has ended with an error: see the log; restart"
@@ -238,25 +260,46 @@ class Pipeline:
     def _take(self, entry: Entry) -> None:
         """Read one journal entry into the groups it belongs to."""
         pending = self._pending
-        now_ns = time.time_ns()
+        try:
+            self._read(entry, pending, time.time_ns())
+        except pa.ArrowException as error:  # its checksum is right: another version wrote it
+            signal = records.SIGNAL_OF[entry.kind]
+            log.error("record_not_read", extra={"items": entry.items, "reason": str(error)})
+            self._accounting.dead_lettered(signal, "unreadable_record", entry.items)
+            pending.letters.append(
+                salvage.unreadable(
+                    signal,
+                    entry.payload,
+                    entry.items,
+                    error,
+                    time.time_ns(),
+                    "unreadable_record",
+                )
+            )
+        pending.rows += entry.items
+        pending.upto = entry.position
+        pending.since = pending.since or time.monotonic()
+
+    def _read(self, entry: Entry, pending: Pending, now_ns: int) -> None:
         if entry.kind is RecordKind.SPANS:
             spans = records.decode(entry.payload, SPANS)
             self._take_spans(self._without_erased(Signal.TRACES, spans), now_ns)
         elif entry.kind is RecordKind.LOGS:
             batch = self._without_erased(Signal.LOGS, records.decode(entry.payload, LOGS))
-            for event in normalize.events_of(batch):
-                self._assembler.add_event(event, now_ns)
+            try:
+                for event in normalize.events_of(batch):
+                    self._assembler.add_event(event, now_ns)
+            except Exception:  # a bug of ours: the logs are stored all the same
+                log.exception("batch_not_folded")
             pending.logs.append(batch)
             pending.items[Signal.LOGS] += batch.num_rows
         else:
             for event in records.decode_events(entry.payload):
                 if self._assembler.add_event(event, now_ns):
                     pending.items[Signal.EVENTS] += 1
+                    pending.events.add(event.event_id)
                 else:
                     self._accounting.deduplicated(Signal.EVENTS, 1)
-        pending.rows += entry.items
-        pending.upto = entry.position
-        pending.since = pending.since or time.monotonic()
 
     def _without_erased(self, signal: Signal, batch: pa.RecordBatch) -> pa.RecordBatch:
         """What was acknowledged before its trace was erased and not stored yet."""
@@ -287,34 +330,56 @@ class Pipeline:
         """Close what is quiet, forget what has ended, write letters nobody else triggers."""
         now_ns = time.time_ns()
         self.open_runs = self._assembler.open_runs
+        self._look_again(now_ns)
         self._record(self._assembler.quiet(now_ns))
-        if self._writing is None or self._writing.done():
-            self._assembler.forget(now_ns)
-        if not self._pending.since:
+        self._assembler.forget(now_ns)
+        if not self._pending.since and (self._writing is None or self._writing.done()):
             letters = self._dead_letters()
             if letters:
+                self._await_write()
                 self._hand_over(Flush(dead_letters=letters), Pending())
 
+    def _look_again(self, now_ns: int) -> None:
+        """Fold anew what the store has more of: groups that other collectors wrote of, and open
+        ones that were dropped for want of room."""
+        overdue = set(self._assembler.overdue(now_ns))
+        silent = self._assembler.silent(now_ns) if self._of_others is not None else []
+        if not overdue and not silent:
+            return
+        # After our own insert, so that the last of several collectors sees what all wrote.
+        self._await_write()
+
+        def look() -> None:
+            if overdue:
+                for stored in self._recall(Unknown(traces=overdue)):
+                    self._assembler.revive(stored, now_ns)
+            if self._of_others is not None and (shared := set(self._of_others(silent))):
+                for stored in self._recall(Unknown(traces=shared)):
+                    self._assembler.restore(stored, now_ns)
+
+        self._insist(look, "recall")
+        self._flush(always=True)
+
     def _record(self, events: Sequence[Event]) -> None:
-        """Journal events of our own making; they come back through `next`."""
+        """Journal closing events; they come back through `next`."""
         if not events:
             return
         try:
             self._journal.append(RecordKind.EVENT, records.encode_events(list(events)), len(events))
         except RetryableError as error:
+            self._assembler.not_closed()
             log.warning("events_not_recorded", extra={"events": len(events), "reason": str(error)})
 
     # ------------------------------------------------------------------ flushing
 
-    def _flush(self) -> None:
-        """Fold what was read and hand it to the writer."""
-        pending, self._pending = self._pending, Pending()
-        if pending.upto is None:
+    def _flush(self, *, always: bool = False) -> None:
+        """Fold what was read and hand it to the writer; `always`: also where nothing was read."""
+        if self._pending.upto is None and not always:
             return
         # The flush before must be in the store before the store is asked what it knows.
         self._await_write()
-        if not self._recalled():
-            return
+        self._take_in()
+        pending, self._pending = self._pending, Pending()
         changes = self._assembler.changes()
         for key, error in self._assembler.failures:
             log.error("group_not_folded", extra={"group": key}, exc_info=error)
@@ -326,24 +391,37 @@ class Pipeline:
             runs=changes.runs,
             removed=changes.removed,
             events=changes.events,
-            dead_letters=self._dead_letters(),
+            dead_letters=[*pending.letters, *self._dead_letters()],
         )
-        self._hand_over(flush, pending)
+        if pending.upto is not None or changes != Changes():
+            self._hand_over(flush, pending)
 
-    def _recalled(self) -> bool:
-        """Take in what the store has of the traces that are new; False when giving up."""
+    def _take_in(self) -> None:
+        """Take in what the store has of the traces that are new."""
         unknown = self._assembler.unknown()
         if not unknown:
-            return True
+            return
 
         def recall() -> None:
             for stored in self._recall(unknown):
                 self._assembler.restore(stored, time.time_ns())
 
-        return self._insist(recall, "recall")
+        self._insist(recall, "recall")
 
     def _hand_over(self, flush: Flush, pending: Pending) -> None:
-        self._writing = self._writer.submit(self._store, flush, pending)
+        writing: Future[None] = Future()
+
+        def work() -> None:
+            try:
+                self._store(flush, pending)
+            except BaseException as error:  # the fold thread ends with it
+                writing.set_exception(error)
+            else:
+                writing.set_result(None)
+
+        # A daemon: the process can end while a server hangs.
+        threading.Thread(target=work, name="store-writer", daemon=True).start()
+        self._writing = writing
 
     def _await_write(self) -> None:
         if self._writing is not None:
@@ -355,12 +433,11 @@ class Pipeline:
     def _store(self, flush: Flush, pending: Pending) -> None:
         began = time.monotonic()
         try:
-            stored = self._insist(lambda: self._write(flush), "write")
+            self._insist(lambda: self._write(flush), "write")
         except StoreError as error:
             self._salvage(flush, pending, error)
-            stored = True
-        if not stored:
-            return
+        if self._left:
+            return  # the store hung for too long: the journal is closed, its next owner repeats it
         self._accounting.flushed(time.monotonic() - began)
         for signal, items in pending.items.items():
             self._accounting.stored(signal, items)
@@ -368,30 +445,35 @@ class Pipeline:
             self._journal.release(pending.upto)
         if flush.runs:
             self.runs_written += len(flush.runs)
-            self._on_runs(flush.runs)
+            try:
+                self._on_runs(flush.runs)
+            except StoreError as error:  # who follows hears of the next change
+                log.warning("updates_not_sent", extra={"reason": str(error)})
 
-    def _insist(self, action: Callable[[], None], what: str) -> bool:
-        """Try until the store takes it; False when the collector stops first.
-
-        Raises StoreError when it can never be taken.
-        """
+    def _insist(self, action: Callable[[], None], what: str) -> None:
+        """Try until the store does it.  Raises Abandoned; StoreError for rows it can never take."""
         attempt = 0
         while True:
             try:
                 action()
             except StoreError as error:
-                if error.permanent:
+                if error.permanent and what == "write":
                     raise
                 self._failed(what, error, attempt)
+            except (ValueError, ArithmeticError, pa.ArrowException) as error:
+                if what != "write":
+                    raise
+                log.exception("rows_not_encoded")  # a bug of ours: it costs the rows that have it
+                raise StoreError(f"a row cannot be encoded: {error}", permanent=True) from error
             else:
                 if self.failure:
                     log.info("store_works_again", extra={"attempts": attempt})
                 self.failure = ""
-                return True
+                return
             pause = BACKOFF_SECS[min(attempt, len(BACKOFF_SECS) - 1)]
             attempt += 1
             if self._abandon.wait(pause):
-                return False
+                raise Abandoned
 
     def _failed(self, what: str, error: StoreError, attempt: int) -> None:
         self.failure = f"{error} {error.hint}".strip()
@@ -401,63 +483,26 @@ class Pipeline:
             log.error("store_failed", extra={"what": what, "reason": str(error), "fix": error.hint})
 
     def _salvage(self, flush: Flush, pending: Pending, error: StoreError) -> None:
-        """Some row can never be stored: find it by halves, so that it costs only itself."""
+        """Some row can never be stored: it costs only itself, and leaves a dead letter."""
         log.error("rows_refused_by_store", extra={"reason": str(error), "fix": error.hint})
-        rest = replace(flush, spans=(), logs=())
-        letters: list[DeadLetter] = []
-        for signal, batches in ((Signal.TRACES, flush.spans), (Signal.LOGS, flush.logs)):
-            for batch in batches:
-                lost = self._store_halves(signal, batch, letters)
-                if lost:
-                    pending.items[signal] -= lost
-                    self._accounting.dead_lettered(signal, "refused_by_store", lost)
-        for part in _parts(rest):
-            try:
-                self._insist(lambda part=part: self._write(part), "write")  # type: ignore[misc]
-            except StoreError as refused:
-                log.error("rows_lost", extra={"reason": str(refused), "rows": _rows(part)})
-        self._insist(lambda: self._write(Flush(dead_letters=letters)), "write")
 
-    def _store_halves(
-        self, signal: Signal, batch: pa.RecordBatch, letters: list[DeadLetter]
-    ) -> int:
-        """Store a batch, or its halves; returns how many rows could not be stored at all."""
-        part = Flush(spans=[batch]) if signal is Signal.TRACES else Flush(logs=[batch])
-        try:
+        def write(part: Flush) -> None:
             self._insist(lambda: self._write(part), "write")
-        except StoreError as error:
-            if batch.num_rows > 1:
-                half = batch.num_rows // 2
-                return self._store_halves(signal, batch.slice(0, half), letters) + (
-                    self._store_halves(signal, batch.slice(half), letters)
-                )
-            letters.append(_letter(signal, batch, error))
-            return 1
-        return 0
 
-
-def _parts(flush: Flush) -> Iterator[Flush]:
-    """One table each: a bad row of one costs no other."""
-    for name in ("steps", "runs", "removed", "events", "dead_letters"):
-        rows: Sequence[Any] = getattr(flush, name)
-        if rows:
-            yield Flush(**{name: rows})
-
-
-def _rows(flush: Flush) -> int:
-    names = ("steps", "runs", "removed", "events", "dead_letters")
-    return sum(len(getattr(flush, name)) for name in names)
-
-
-def _letter(signal: Signal, row: pa.RecordBatch, error: StoreError) -> DeadLetter:
-    payload = records.encode(row)
-    return DeadLetter(
-        at_ns=time.time_ns(),
-        signal=signal.value,
-        reason="refused_by_store",
-        error=str(error)[:500],
-        peer="",
-        size_bytes=payload.size,
-        sha256=hashlib.sha256(payload).hexdigest(),
-        items=1,
-    )
+        letters: list[DeadLetter] = []
+        lost: Counter[Signal] = Counter()
+        refused: Counter[str] = Counter()
+        for part, row, why in salvage.salvage(flush, write):
+            refused[part] += 1
+            if part in salvage.BATCHES:
+                signal = salvage.BATCHES[part]
+                lost[signal] += 1
+                letters.append(salvage.letter(signal, row, why, time.time_ns()))
+            elif part == "events" and row[0].event_id in pending.events:
+                lost[Signal.EVENTS] += 1
+        for part, _, _ in salvage.salvage(Flush(dead_letters=letters), write):
+            refused[part] += 1
+        log.error("rows_not_stored", extra=dict(refused))
+        for signal, rows in lost.items():
+            pending.items[signal] -= rows
+            self._accounting.dead_lettered(signal, salvage.REASON, rows)

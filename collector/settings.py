@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 
 from collector.config import BoundaryRule, Config, ListenerConfig, PricesConfig, TlsConfig
 from collector.journal.entry import JournalSettings
@@ -98,6 +99,7 @@ def pipeline(config: Config) -> PipelineSettings:
 
 def retention(config: Config) -> Retention:
     days = config.store.retention
+    longest = max(asdict(days).values())
     return Retention(
         traces_days=days.traces_days,
         logs_days=days.logs_days,
@@ -106,6 +108,8 @@ def retention(config: Config) -> Retention:
         runs_days=days.runs_days,
         events_days=days.events_days,
         dead_letters_days=days.dead_letters_days,
+        # An erased trace stays refused for as long as anything of it could still be resent.
+        tombstones_days=longest,
     )
 
 
@@ -161,6 +165,7 @@ def assembler(config: Config) -> AssemblerSettings:
         lost_ns=round(runs.lost_secs * SECOND),
         linger_ns=round(runs.linger_secs * SECOND),
         steps_max=runs.open_steps_max,
+        shared=not str(config.store.url).startswith("chdb"),
     )
 
 

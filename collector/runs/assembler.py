@@ -21,6 +21,8 @@ SECOND = 1_000_000_000
 Name = TypeVar("Name", str, tuple[str, str])
 
 BOUNDARIES = ("trace", "conversation", "session", "explicit")
+EVICTED_MAX = 100_000
+"""Open groups that were dropped for want of room and are remembered, to be closed when quiet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,8 @@ class AssemblerSettings:
     """Steps in memory; past it the groups that were quiet longest are forgotten."""
     group_traces_max: int = 10_000
     """Traces that are joined into one group at most: a hostile client could tie everything."""
+    shared: bool = False
+    """Other collectors may write of the same traces: `silent` says when to look."""
 
 
 @dataclass(slots=True, eq=False)
@@ -88,6 +92,10 @@ class Assembler:
         """Groups with a run that has not ended, by last arrival; keyed by identity."""
         self._ended: OrderedDict[int, Held] = OrderedDict()
         self._dirty: dict[int, Held] = {}
+        self._alone: OrderedDict[int, Held] = OrderedDict()
+        """Groups whose others' spans were not asked for since the last arrival; by arrival."""
+        self._evicted: OrderedDict[str, int] = OrderedDict()
+        """A trace of each open group that was dropped -> its last arrival."""
         self._unknown = Unknown()
         self.steps = 0
         """Distinct spans in memory."""
@@ -156,10 +164,13 @@ class Assembler:
         keys += [key for run in stored.runs for key in _keys_of_run(run)]
         keys += [event.trace_id for event in stored.events if event.trace_id]
         held = next((self._by_key[key] for key in keys if key in self._by_key), None)
+        before = -1
         if held is None:
             if not keys:
                 return
             held = self._hold(keys[0])
+        else:
+            before = held.group.revision
         for key in keys:
             other = self._by_key.get(key)
             if other is None:
@@ -167,10 +178,12 @@ class Assembler:
                 held.keys.append(key)
             elif other is not held:
                 held = self._join(held, other)
+                before = -1
         size = held.group.size
         held.group.restore(stored.steps, stored.events, stored.runs)
         self.steps += held.group.size - size
-        self._touch(held, max(held.touched_ns, now_ns))
+        if before != held.group.revision or any(t.stale for t in held.group.traces.values()):
+            self._touch(held, max(held.touched_ns, now_ns))
         self._unknown.traces.difference_update(keys)
 
     def changes(self) -> Changes:
@@ -200,39 +213,71 @@ class Assembler:
 
         `everything` closes all open runs, as at the end of an ingest.
         """
-        shortest = min(self._settings.quiet_ns, self._settings.lost_ns)
         events: list[Event] = []
-        for held in self._open.values():
-            silent_ns = now_ns - held.touched_ns
-            if silent_ns < shortest and not everything:
-                break
-            if held.closing:
-                continue
-            alive = any(e.name == RUN_HEARTBEAT for e in held.group.events.values())
-            limit = self._settings.lost_ns if alive else self._settings.quiet_ns
-            if silent_ns >= limit or everything:
-                held.closing = True
-                events += _closing(held.group, now_ns, lost=alive and not everything)
+        for held, alive in self._due(now_ns, everything=everything):
+            held.closing = True
+            events += _closing(held.group, now_ns, lost=alive and not everything)
         return events
+
+    def not_closed(self) -> None:
+        """Closing events could not be recorded: `quiet` is to give them again."""
+        for held in self._open.values():
+            held.closing = False
+
+    def silent(self, now_ns: int) -> list[str]:
+        """Traces of which others may have written: of groups nothing came of for the linger time,
+        once after each arrival, and of those about to be closed or dropped.
+
+        Restore what others wrote, then call `quiet` and `forget`: the last to write folds all.
+        """
+        found: dict[int, Held] = {}
+        for held in self._alone.values():
+            if now_ns - held.touched_ns < self._settings.linger_ns:
+                break
+            found[id(held)] = held
+        found |= {id(held): held for held in self._leaving(now_ns) if id(held) in self._alone}
+        found |= {id(held): held for held, _ in self._due(now_ns)}
+        for key in found.keys() & self._dirty.keys():
+            del found[key]
+        for key in found:
+            self._alone.pop(key, None)
+        return [trace_id for held in found.values() for trace_id in held.group.traces]
+
+    def overdue(self, now_ns: int) -> list[str]:
+        """Traces of open groups that were dropped for want of room and are quiet: to be restored
+        with `revive`, so that `quiet` closes them."""
+        found = []
+        while self._evicted:
+            trace_id, touched_ns = next(iter(self._evicted.items()))
+            if now_ns - touched_ns < self._settings.quiet_ns:
+                break
+            del self._evicted[trace_id]
+            found.append(trace_id)
+        return found
+
+    def revive(self, stored: Stored, now_ns: int) -> None:
+        """Take in a group of `overdue`: it was quiet before it came back."""
+        self.restore(stored, now_ns)
+        held = next((self._by_key[s.trace_id] for s in stored.steps), None)
+        if held is not None and id(held) in self._open:
+            held.touched_ns = now_ns - self._settings.quiet_ns
+            self._open.move_to_end(id(held), last=False)
 
     def forget(self, now_ns: int) -> list[str]:
         """Drop ended groups that lingered long enough, and the longest quiet ones past the limit.
 
         Returns the ids of their traces.  Call it after `changes`: a dirty group stays.
         """
-        gone: list[Held] = []
-        for held in self._ended.values():
-            if now_ns - held.touched_ns < self._settings.linger_ns:
-                break
-            gone.append(held)
-        excess = self.steps - sum(held.group.size for held in gone) - self._settings.steps_max
-        for held in self._longest_quiet():
-            if excess <= 0:
-                break
-            if held not in gone:
-                gone.append(held)
-                excess -= held.group.size
-        return [trace_id for held in gone for trace_id in self._drop(held)]
+        found: list[str] = []
+        for held in self._leaving(now_ns):
+            is_open = id(held) in self._open
+            trace_ids = self._drop(held)
+            if is_open and trace_ids:
+                self._evicted[trace_ids[0]] = held.touched_ns
+                if len(self._evicted) > EVICTED_MAX:
+                    self._evicted.popitem(last=False)
+            found += trace_ids
+        return found
 
     def erase(self, trace_ids: Iterable[str]) -> None:
         """Forget groups without a trace of them, whatever their state."""
@@ -242,8 +287,41 @@ class Assembler:
 
     # ------------------------------------------------------------------ groups
 
+    def _due(self, now_ns: int, *, everything: bool = False) -> Iterator[tuple[Held, bool]]:
+        """Open groups to be closed for their silence, and whether they sent heartbeats."""
+        shortest = min(self._settings.quiet_ns, self._settings.lost_ns)
+        for held in self._open.values():
+            silent_ns = now_ns - held.touched_ns
+            if silent_ns < shortest and not everything:
+                break
+            if held.closing:
+                continue
+            alive = any(e.name == RUN_HEARTBEAT for e in held.group.events.values())
+            limit = self._settings.lost_ns if alive else self._settings.quiet_ns
+            if silent_ns >= limit or everything:
+                yield held, alive
+
+    def _leaving(self, now_ns: int) -> list[Held]:
+        """What `forget` drops."""
+        gone: dict[int, Held] = {}
+        for held in self._ended.values():
+            if now_ns - held.touched_ns < self._settings.linger_ns:
+                break
+            gone[id(held)] = held
+        excess = self.steps - sum(held.group.size for held in gone.values())
+        excess -= self._settings.steps_max
+        if excess > 0:
+            for held in (*self._ended.values(), *self._open.values()):
+                if excess <= 0:
+                    break
+                if id(held) not in gone:
+                    gone[id(held)] = held
+                    excess -= held.group.size
+        return list(gone.values())
+
     def _hold(self, key: str) -> Held:
         held = Held(TraceGroup(self._pricing), [key])
+        self._evicted.pop(key, None)
         self._by_key[key] = held
         self._open[id(held)] = held
         return held
@@ -255,6 +333,9 @@ class Assembler:
         self._ended.pop(id(held), None)
         self._open[id(held)] = held
         self._open.move_to_end(id(held))
+        if self._settings.shared:
+            self._alone[id(held)] = held
+            self._alone.move_to_end(id(held))
 
     def _sort(self, held: Held) -> None:
         """After a fold: is anything of it still open?"""
@@ -268,16 +349,13 @@ class Assembler:
             return []
         self._open.pop(id(held), None)
         self._ended.pop(id(held), None)
+        self._alone.pop(id(held), None)
         for key in held.keys:
             self._by_key.pop(key, None)
         self.steps -= held.group.size
         trace_ids = list(held.group.traces)
         held.group.untie()
         return trace_ids
-
-    def _longest_quiet(self) -> Iterator[Held]:
-        yield from list(self._ended.values())
-        yield from list(self._open.values())
 
     def _tie(self, held: Held, step: Step) -> Held:
         """Join the group with what the step's run id, links and boundary name."""
@@ -321,7 +399,7 @@ class Assembler:
             self._by_key[key] = one
         one.keys += other.keys
         other.keys = []
-        for queue in (self._open, self._ended, self._dirty):
+        for queue in (self._open, self._ended, self._dirty, self._alone):
             queue.pop(id(other), None)
         self._touch(one, one.touched_ns)
         return one

@@ -7,11 +7,13 @@ the same time need a client each; inserts have their own, so that a long query n
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import clickhouse_connect
@@ -26,6 +28,8 @@ IDS_MAX: Final = 5_000
 """Ids in one statement; more of them become several."""
 CLIENTS_MAX: Final = 8
 """Queries at the same time; further ones wait for a client."""
+CLOSE_SECS: Final = 1.0
+"""How long closing waits for an insert: one that hangs ends with its timeout, by itself."""
 
 SETTINGS: Final[Mapping[str, Any]] = {
     "async_insert": 0,  # 1 by default since 26.x: 63 ms per thousand rows for batches like ours
@@ -80,14 +84,20 @@ class Store:
         database: str = "agentrun",
         cluster: str | None = None,
         settings: Mapping[str, Any] | None = None,
+        timeout_secs: float | None = None,
     ) -> Store:
         """Connect, creating `database` if needed.
 
         `url` is `chdb:///path`, `chdb://:memory:` or `clickhouse[s]://user:password@host:port/db`;
         a database in the URL wins.  `cluster` is the name for ON CLUSTER and Distributed tables.
-        Raises StoreError with a hint, ConfigError for a URL that is none.
+        `timeout_secs`: how long a server may say nothing, in whole seconds (the client's unit); a
+        `send_receive_timeout` in the URL wins.  Raises StoreError with a hint, ConfigError for a
+        URL that is none.
         """
         parsed = parse_url(url)
+        if timeout_secs is not None and "send_receive_timeout=" not in url and not parsed.embedded:
+            patience = {"send_receive_timeout": max(1, math.ceil(timeout_secs))}
+            parsed = replace(parsed, arguments={**parsed.arguments, **patience})
         merged = {**parsed.settings, **(settings or {})}
         store = cls(parsed, database=parsed.database or database, cluster=cluster, settings=merged)
         try:
@@ -104,10 +114,11 @@ class Store:
     def close(self) -> None:
         """Close idle clients; those at work close when they come back."""
         self._closed = True
-        with self._insert_lock:
+        if self._insert_lock.acquire(timeout=-1 if self.embedded else CLOSE_SECS):
             if self._insert_client is not None:
                 self._insert_client.close()
                 self._insert_client = None
+            self._insert_lock.release()
         with contextlib.suppress(queue.Empty):
             while True:
                 self._idle.get_nowait().close()

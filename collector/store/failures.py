@@ -19,7 +19,10 @@ DETAIL_MAX: Final = 500
 BAD_ROWS: Final = frozenset({6, 26, 27, 33, 38, 41, 53, 69, 70, 72, 117, 131, 349, 407, 469, 636})
 """The rows cannot be stored as they are: parse, type, range and overflow errors."""
 
-SCHEMA_HINT: Final = "Run `agentrun schema apply`: a table or column of this version is missing."
+SCHEMA_HINT: Final = (
+    "A table or column of this version is missing. For a database that was dropped or emptied run "
+    "`agentrun schema apply`; else add what `agentrun schema print` has. Writing resumes by itself."
+)
 READ_ONLY_HINT: Final = (
     "The database user may only read, or the table is read-only. Give the collector's user INSERT, "
     "SELECT, CREATE and ALTER on its database; for replicas, check ClickHouse Keeper."

@@ -1,4 +1,4 @@
-"""The way to a store that may not be there yet: opened on first use, tried again after a failure."""
+"""The way to a store that may not be there yet: opened on first use, retried after a failure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from collector.errors import StoreError
 from collector.store import schema
-from collector.store.client import Store
+from collector.store.client import CLOSE_SECS, Store
 from collector.store.schema import Retention
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,8 @@ class StoreLink:
                 store = self._open()
                 try:
                     applied = schema.apply(store, self._retention)
+                    if self._closed:
+                        raise StoreError("the store is closed")
                 except BaseException:
                     store.close()
                     raise
@@ -45,8 +47,10 @@ class StoreLink:
             return self._store
 
     def close(self) -> None:
-        with self._lock:
-            self._closed = True
+        """Whoever is opening it, or waits for a server that hangs, closes it itself."""
+        self._closed = True
+        if self._lock.acquire(timeout=CLOSE_SECS):
             if self._store is not None:
                 self._store.close()
                 self._store = None
+            self._lock.release()
