@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,6 +109,6 @@ def _ports(config: Config) -> dict[str, tuple[str, int]]:
 
 def _retention(config: Config) -> Retention:
     """Without it, applying the schema would put other retention times in force than configured."""
-    from collector.store.schema import Retention
+    from collector.settings import retention
 
-    return Retention(**asdict(config.store.retention))
+    return retention(config)
