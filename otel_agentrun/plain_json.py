@@ -39,17 +39,26 @@ def _no_number(text: str) -> int:
 SCAN_WHOLE: Final[Scan] = json.JSONDecoder(parse_float=_whole, parse_constant=_no_number).scan_once  # type: ignore[attr-defined]  # typeshed leaves it out
 
 
-def _encoder() -> Callable[[Any], bytes]:
-    """Sorted, compact, not escaped to ASCII."""
+def _codec() -> tuple[Callable[[Any], bytes], Callable[[str], Any]]:
+    """(encoder: sorted, compact, not escaped to ASCII; decoder), by `orjson` where there is one."""
     try:
         import orjson
     except ImportError:
-        encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
-        return lambda value: encode(value).encode("utf-8", "surrogatepass")
-    return lambda value: orjson.dumps(value, None, orjson.OPT_SORT_KEYS)
+        written = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+        return (lambda value: written(value).encode("utf-8", "surrogatepass"), json.loads)
+    return (lambda value: orjson.dumps(value, None, orjson.OPT_SORT_KEYS), orjson.loads)
 
 
-encode: Final = _encoder()
+encode, loads = _codec()
+
+
+def length(text: str) -> int | None:
+    """How many elements a JSON array has; `None` when `text` is none."""
+    try:
+        value = loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return len(value) if type(value) is list else None
 
 
 def plain_digest(text: str) -> str:

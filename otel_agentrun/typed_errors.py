@@ -7,6 +7,7 @@ Class names and messages are those seen in captures of 24 frameworks and in the 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 BY_NAME: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
@@ -83,6 +84,7 @@ def by_status(status_code: int) -> str:
     }.get(status_code, "")
 
 
+@lru_cache(maxsize=1024)
 def typed_error(name: str, message: str = "", status_code: int | None = None) -> str:
     """`validation_error, auth_error, rate_limit, timeout, upstream_5xx`, ...; "" when unclear.
 

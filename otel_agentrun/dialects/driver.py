@@ -53,7 +53,7 @@ def read(span: SpanView, shape: Shape) -> Step:
     step.kind = kind
     step.role = role
     step.dialect = dialect.name
-    step.scope = span.scope
+    step.scope = shape.scope
     step.name = span.name
     step.start_ns = span.start_ns
     step.end_ns = span.end_ns

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from otel_agentrun import arguments
+from otel_agentrun import arguments, plain_json
 from otel_agentrun.dialects import kinds, messages, sources
 from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, as_text
@@ -154,10 +154,18 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
         if "output_type" in found:
             labels.setdefault("output_type", found["output_type"])
     elif kind is kinds.RETRIEVE and "documents" in found and "hit_count" not in found:
-        documents = found["documents"]
-        documents = arguments.parse(documents) if isinstance(documents, str) else documents
-        if isinstance(documents, list | tuple):
-            found["hit_count"] = len(documents)
+        hits = _hits(found["documents"])
+        if hits is not None:
+            found["hit_count"] = hits
+
+
+def _hits(documents: Any) -> int | None:
+    if isinstance(documents, str):
+        hits = plain_json.length(documents)
+        if hits is not None:
+            return hits
+        documents = arguments.parse(documents)
+    return len(documents) if isinstance(documents, list | tuple) else None
 
 
 def _from_events(span: SpanView, found: Found) -> None:
@@ -177,7 +185,7 @@ def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
     """Calls the model asked for, from its output messages or from its `gen_ai.choice` events."""
     sent = found.get("output")
     if sent is not None:
-        return requests_in(sent)
+        return requests_in(sent) if type(sent) is not str or _may_request(sent) else ()
     for event in span.events:
         if event.name == messages.CHOICE:
             asked = requests_in(event.attributes.get("message"))
@@ -199,14 +207,17 @@ REQUEST_MARKS: Final = (
 )
 
 
+def _may_request(text: str) -> bool:
+    # How all marks begin.
+    return '"tool' in text or '"function' in text
+
+
 def requests_in(sent: Any) -> tuple[ToolRequest, ...]:
     """Tool requests in output messages or one message's content; parsed only where they can be."""
     if sent is None:
         return ()
     text = sent if isinstance(sent, str) else as_text(sent)
-    if '"tool' not in text and '"function' not in text:
-        return ()  # no mark begins otherwise
-    if not any(mark in text for mark in REQUEST_MARKS):
+    if not _may_request(text) or not any(mark in text for mark in REQUEST_MARKS):
         return ()
     parsed = arguments.parse(text)
     if isinstance(parsed, list) and parsed and not _are_messages(parsed):

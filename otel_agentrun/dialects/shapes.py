@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from otel_agentrun.dialects.dialect import Dialect
-from otel_agentrun.dialects.tables import Convert, as_is
+from otel_agentrun.dialects.tables import OF_TEXT, Convert, as_is
 from otel_agentrun.step import SpanView, as_text
 
 SHAPES_MAX: Final = 2048
@@ -22,21 +22,27 @@ Reader = tuple[str, str, Convert | None, Convert]
 class Shape:
     """What scope and keys say before any value is looked at."""
 
-    __slots__ = ("dialect", "fields", "labels")
+    __slots__ = ("dialect", "fields", "labels", "scope")
 
-    def __init__(self, dialect: Dialect, keys: Sequence[str]) -> None:
+    def __init__(self, dialect: Dialect, scope: str, keys: Sequence[str]) -> None:
         found = [(entry, key) for key in keys if (entry := dialect.table[key]) is not None]
         # Worst first: what a better key says replaces it.
         found.sort(key=lambda pair: -pair[0][1])
         self.dialect = dialect
+        self.scope = scope
+        """One object for all steps of the shape."""
         self.fields: tuple[Reader, ...] = tuple(
-            (key, field, None if convert is as_is else convert, convert or as_text)
+            (key, field, _of_text(convert), convert or as_text)
             for (field, _, convert, is_label), key in found
             if not is_label
         )
         self.labels: tuple[Reader, ...] = tuple(
             (key, name, None, as_text) for (name, _, _, is_label), key in found if is_label
         )
+
+
+def _of_text(convert: Convert | None) -> Convert | None:
+    return None if convert is None or convert is as_is else OF_TEXT.get(convert, convert)
 
 
 class Shapes(dict[tuple[str, tuple[str, ...]], Shape]):
@@ -46,15 +52,21 @@ class Shapes(dict[tuple[str, tuple[str, ...]], Shape]):
         super().__init__()
         self._order = order
         self._unrecognized = unrecognized
+        self._last: tuple[str, tuple[str, ...], Shape] | None = None
 
     def of(self, span: SpanView) -> Shape:
-        keys = tuple(span.attributes)
-        shape = self.get((span.scope, keys))
+        scope, keys = span.scope, tuple(span.attributes)
+        last = self._last
+        # Spans of a scope come together in a request.
+        if last is not None and last[1] == keys and last[0] == scope:
+            return last[2]
+        shape = self.get((scope, keys))
         if shape is None:
             dialect = next((d for d in self._order if d.recognizes(span)), self._unrecognized)
             if len(self) >= SHAPES_MAX:
                 self.clear()
-            shape = self[(span.scope, keys)] = Shape(dialect, keys)
+            shape = self[(scope, keys)] = Shape(dialect, scope, keys)
+        self._last = (scope, keys, shape)
         return shape
 
 

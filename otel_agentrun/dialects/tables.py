@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 from otel_agentrun import semconv
@@ -53,7 +52,8 @@ RAW: Final = frozenset({"arguments", "result", "input", "output", "documents"})
 COUNT_MAX: Final = 1 << 53
 NANO_MAX: Final = (1 << 63) - 1
 CACHED_KEYS_MAX: Final = 16_384
-CACHED_CHARS_MAX: Final = 200
+REMEMBERED_MAX: Final = 16_384
+REMEMBERED_CHARS_MAX: Final = 100
 
 Convert = Callable[[Any], Any]
 Entry = tuple[str, int, Convert | None, bool]
@@ -82,8 +82,8 @@ def as_nano_usd(value: Any) -> int | None:
 
 def as_strings(value: Any) -> tuple[str, ...] | None:
     """A string array from a sequence, JSON text or one bare value."""
-    if type(value) is str:
-        return _cached(value) if len(value) < CACHED_CHARS_MAX else _strings_in(value)
+    if isinstance(value, str):
+        return _strings_in(value)
     if isinstance(value, list | tuple):
         return tuple(item if isinstance(item, str) else as_text(item) for item in value)
     return (as_text(value),)
@@ -99,8 +99,26 @@ def _strings_in(text: str) -> tuple[str, ...]:
     return tuple(item if isinstance(item, str) else as_text(item) for item in parsed)
 
 
-# Nearly always finish reasons: a handful of texts.
-_cached = lru_cache(maxsize=1024)(_strings_in)
+class Remembered(dict[str, Any]):
+    """Text -> what a converter makes of it.  Bounded: once full, it asks the converter."""
+
+    def __init__(self, convert: Convert) -> None:
+        super().__init__()
+        self._convert = convert
+
+    def __missing__(self, text: str) -> Any:
+        value = self._convert(text)
+        if len(self) < REMEMBERED_MAX and len(text) <= REMEMBERED_CHARS_MAX:
+            self[text] = value
+        return value
+
+
+# A look-up is C code.  Finish reasons are a handful of texts, and most counts come again.
+OF_TEXT: Final[Mapping[Convert, Convert]] = {
+    as_count: Remembered(as_count).__getitem__,
+    as_strings: Remembered(as_strings).__getitem__,
+}
+"""Converter -> the same one for values that are text."""
 
 
 def _converter(field: str) -> Convert | None:

@@ -161,10 +161,14 @@ def test_without_orjson_digests_are_the_same(monkeypatch: pytest.MonkeyPatch) ->
     ]
     expected = [plain_json.plain_digest(call) for call in calls]
     monkeypatch.setitem(sys.modules, "orjson", None)
-    monkeypatch.setattr(plain_json, "encode", plain_json._encoder())
+    encode, loads = plain_json._codec()
+    monkeypatch.setattr(plain_json, "encode", encode)
+    monkeypatch.setattr(plain_json, "loads", loads)
 
     assert [plain_json.plain_digest(call) for call in calls] == expected
     assert "" not in expected
+    assert plain_json.length("[1, [2], {}]") == 3
+    assert plain_json.length('{"a": 1}') is plain_json.length("[1") is None
 
 
 def test_deep_arguments_are_cut_at_the_same_depth_either_way() -> None:
