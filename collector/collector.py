@@ -41,6 +41,8 @@ RECORD_SECS = 10.0
 """An event of ours is durable within this time, or the caller is told to try again."""
 BURY_SECS = 30.0
 """Erasing begins within this time: it has to wait for what is being written."""
+ERASED_IDS_MAX = 1000
+"""Run ids that the record of an erasure lists; it always has their number."""
 
 
 class Collector:
@@ -155,8 +157,10 @@ class Collector:
             time.time_ns(),
             attributes={
                 "agentrun.actor": actor,
+                "agentrun.erased.by": _selected_by(selector),
                 "agentrun.erased.runs": str(len(found.run_ids)),
                 "agentrun.erased.traces": str(len(found.trace_ids)),
+                "agentrun.erased.run_ids": ",".join(sorted(found.run_ids)[:ERASED_IDS_MAX]),
             },
         )
         self._write(Flush(events=[(event, "", "")]))
@@ -166,7 +170,7 @@ class Collector:
         """In the fold thread: from here on nothing of these traces is taken, folded or kept."""
         self.pipeline.drain()
         found = eraser.find(selector)
-        self.intake.erased |= found.trace_ids
+        self.intake.erased |= found.tombstones
         # What was taken meanwhile is dropped on its way through the pipeline.
         self.pipeline.drain()
         self.assembler.erase(found.trace_ids)
@@ -262,3 +266,10 @@ class Collector:
     def _publish(self, runs: Sequence[Run]) -> None:
         if self.updates.wanted:
             self.updates.publish(self._reader().documents_of(runs))
+
+
+def _selected_by(selector: Selector) -> str:
+    """Which filters chose the runs, without their values: those may name the erased person."""
+    names = ("run_ids", "user", "session", "since_ns", "until_ns")
+    given = [name.removesuffix("_ns") for name in names if getattr(selector, name)]
+    return ",".join(given)

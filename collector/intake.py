@@ -6,11 +6,10 @@ import asyncio
 import hashlib
 import time
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector import records
@@ -22,6 +21,7 @@ from collector.journal.segment import RecordKind
 from collector.model import LOGS, SPANS, Signal
 from collector.receiver.intake import Encoding, ExportResult
 from collector.runs.run import DeadLetter
+from collector.tombstones import erased_rows, may_hold_erased
 
 DEAD_LETTERS_MAX: Final = 1000
 """Letters about undecodable requests that wait for the next flush; older ones give way."""
@@ -36,7 +36,7 @@ class JournalIntake:
         self._journal = journal
         self._accounting = accounting
         self.erased: frozenset[str] = frozenset()
-        """Trace ids that were erased: spans of them are refused."""
+        """Traces and runs that were erased: spans and log records of them are refused."""
         self.dead_letters: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS_MAX)
 
     async def export(
@@ -57,7 +57,7 @@ class JournalIntake:
         if signal is Signal.METRICS:
             self._accounting.refused(signal, "not_stored", prepared.received)
             return ExportResult(received=prepared.received)
-        if not self.erased.isdisjoint(prepared.trace_ids):
+        if may_hold_erased(signal, prepared.trace_ids, self.erased):
             prepared = _without_erased(prepared, signal, self.erased)
         if prepared.payload is not None:
             kind = RecordKind.SPANS if signal is Signal.TRACES else RecordKind.LOGS
@@ -76,12 +76,15 @@ class JournalIntake:
         self._pool.close()
 
 
-def _without_erased(prepared: Prepared, signal: Signal, erased: Collection[str]) -> Prepared:
+def _without_erased(prepared: Prepared, signal: Signal, erased: frozenset[str]) -> Prepared:
     """Spans of an erased trace must not come back, late or resent."""
-    assert prepared.payload is not None
+    if prepared.payload is None:
+        return prepared
     batch = records.decode(prepared.payload, SPANS if signal is Signal.TRACES else LOGS)
-    gone = pc.is_in(batch.column("TraceId"), value_set=pa.array(sorted(erased), pa.string()))
+    gone = erased_rows(signal, batch, erased)
     count = pc.sum(gone).as_py()
+    if not count:
+        return prepared
     rest = batch.filter(pc.invert(gone))
     refusal = Refusal("erased", count, "the trace was erased; nothing of it is taken again")
     return replace(

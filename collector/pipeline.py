@@ -31,6 +31,7 @@ from collector.model import LOGS, SPANS, Signal
 from collector.runs.assembler import Assembler, Stored, Unknown
 from collector.runs.run import Changes, DeadLetter, Run
 from collector.store.writer import Flush
+from collector.tombstones import erased_rows, may_hold_erased
 from otel_agentrun.step import Event
 
 log = logging.getLogger(__name__)
@@ -304,9 +305,9 @@ class Pipeline:
     def _without_erased(self, signal: Signal, batch: pa.RecordBatch) -> pa.RecordBatch:
         """What was acknowledged before its trace was erased and not stored yet."""
         erased = self._erased()
-        if not erased or erased.isdisjoint(pc.unique(batch.column("TraceId")).to_pylist()):
+        if not may_hold_erased(signal, pc.unique(batch.column("TraceId")).to_pylist(), erased):
             return batch
-        gone = pc.is_in(batch.column("TraceId"), value_set=pa.array(sorted(erased), pa.string()))
+        gone = erased_rows(signal, batch, erased)
         kept = batch.filter(pc.invert(gone))
         self._accounting.dropped(signal, "erased", batch.num_rows - kept.num_rows)
         return kept

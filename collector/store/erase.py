@@ -28,6 +28,10 @@ FILES_SECS: Final = 30.0
 POLL_SECS: Final = 0.1
 
 BY_TRACE: Final = "TraceId IN %(ids)s"
+BY_RUN: Final = (
+    "LogAttributes['agentrun.run.id'] IN %(ids)s OR IngestAttributes['agentrun.run.id'] IN %(ids)s"
+)
+"""Log records of no trace that name their run."""
 TABLES: Final = {
     "spans": ("otel_traces", BY_TRACE),
     "traces_index": ("otel_traces_trace_id_ts", BY_TRACE),
@@ -64,6 +68,12 @@ class Found:
     trace_ids: frozenset[str] = frozenset()
     period: tuple[int | None, int | None] | None = None
     """Where a period alone was selected: what belongs to no trace is erased by its time."""
+
+    @property
+    def tombstones(self) -> frozenset[str]:
+        """Trace ids, and the ids of runs that an application named: they do not begin with one."""
+        named = {id_ for id_ in self.run_ids if id_.partition("-")[0] not in self.trace_ids}
+        return self.trace_ids | named
 
 
 class Eraser:
@@ -116,11 +126,14 @@ class Eraser:
         Raises StoreError also where the files of an embedded store still hold rewritten parts.
         """
         erased = {"runs": len(found.run_ids), "traces": len(found.trace_ids)}
-        self._bury(found.trace_ids)
+        self._bury(found.tombstones)
         for ids in chunks(found.trace_ids):
             given = {"ids": ids, "ids_array": list(ids)}
             for name, (table, condition) in TABLES.items():
                 erased[name] = erased.get(name, 0) + self._delete(table, condition, given)
+        for ids in chunks(found.run_ids):
+            named = self._delete("otel_logs", BY_RUN, {"ids": ids})
+            erased["logs"] = erased.get("logs", 0) + named
         erased["events"] = self._delete_events(found)
         self._delete_runs(found)
         if found.period is not None:
@@ -152,9 +165,9 @@ class Eraser:
     def _column(self, what: str, table: str, condition: str, given: dict[str, Any]) -> list[Any]:
         return self._store.column(f"SELECT DISTINCT {what} FROM {table} WHERE {condition}", given)
 
-    def _bury(self, trace_ids: frozenset[str]) -> None:
+    def _bury(self, tombstones: frozenset[str]) -> None:
         now = time.time_ns()
-        ids = sorted(trace_ids)
+        ids = sorted(tombstones)
         self._store.insert_arrow(
             "trace_tombstones",
             pa.table(
