@@ -25,6 +25,7 @@ from collector.redaction import load_or_create_key
 from collector.runs.assembler import Assembler, Stored, Unknown
 from collector.runs.events import ERASED, make_event
 from collector.runs.run import DeadLetter, Run
+from collector.store import documents
 from collector.store.client import Store
 from collector.store.erase import Eraser, Found
 from collector.store.link import StoreLink
@@ -110,11 +111,12 @@ class Collector:
 
     def runs(self, query: RunQuery) -> list[Document]:
         """`RunReader` of the API."""
-        return self._reader().run_documents(query)
+        reader = self._reader()
+        return documents.run_documents(reader, reader.runs(query))
 
     def run(self, run_id: str) -> Document | None:
         """`RunReader` of the API."""
-        return self._reader().run_document(run_id)
+        return documents.shown(self._reader(), run_id)
 
     def record(self, event: Event) -> None:
         """Redact and journal an event; returns when it is folded and stored, or after a while.
@@ -265,7 +267,7 @@ class Collector:
 
     def _publish(self, runs: Sequence[Run]) -> None:
         if self.updates.wanted:
-            self.updates.publish(self._reader().documents_of(runs))
+            self.updates.publish(documents.run_documents(self._reader(), runs))
 
 
 def _selected_by(selector: Selector) -> str:

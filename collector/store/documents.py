@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from collector.runs.document import Document, event_document, run_document, step_document
 from collector.runs.run import Run
+from collector.store.reader import Reader
 from otel_agentrun import dialects
 from otel_agentrun.step import Event, SpanView
-
-if TYPE_CHECKING:
-    from collector.store.reader import Reader
 
 MINUTE_NS: Final = 60_000_000_000
 Key = tuple[str, str]
@@ -25,8 +23,11 @@ def run_documents(reader: Reader, runs: Sequence[Run]) -> list[Document]:
     return [run_document(run, *_input_output(run, spans, logs)) for run in runs]
 
 
-def shown(reader: Reader, run: Run) -> Document:
-    """`{run, steps, events}`."""
+def shown(reader: Reader, run_id: str) -> Document | None:
+    """`{run, steps, events}`; an old id resolves to the run that took its steps."""
+    run = reader.run(run_id)
+    if run is None:
+        return None
     placed = reader.steps([run])
     spans: dict[Key, SpanView] = {}
     logs: dict[Key, list[Event]] = {}

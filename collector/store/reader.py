@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
-from collector.runs.document import Document
 from collector.runs.run import PlacedStep, Run
-from collector.store import documents, raw, rows
+from collector.store import raw, rows
 from collector.store.client import Store, chunks
 from collector.store.filters import RunFilter, Wanted, between, time_sql, where
 from otel_agentrun.step import Event, SpanView
@@ -212,21 +211,6 @@ class Reader:
     ) -> list[Event]:
         """Log records of these traces (and spans) as events, by time."""
         return raw.read_logs(self.store, trace_ids, span_ids, since_ns)
-
-    # Documents
-
-    def run_documents(self, wanted: Wanted) -> list[Document]:
-        """Newest first."""
-        return self.documents_of(self.runs(wanted))
-
-    def documents_of(self, runs: Sequence[Run]) -> list[Document]:
-        """Documents of these runs, in their order; input and output are read in one go."""
-        return documents.run_documents(self, runs)
-
-    def run_document(self, run_id: str) -> Document | None:
-        """`{run, steps, events}`; an old id resolves to the run that took its steps."""
-        run = self.run(run_id)
-        return None if run is None else documents.shown(self, run)
 
     def _period(self, trace_ids: Sequence[str]) -> tuple[int | None, int | None]:
         """First and last start of these traces' spans; (None, None) where some are not indexed."""

@@ -24,7 +24,7 @@ from rich.table import Table
 from collector.normalize import steps_of
 from collector.receiver.decode import Decoder
 from collector.runs.assembler import Assembler
-from collector.store import rows, schema
+from collector.store import documents, rows, schema
 from collector.store.client import Store
 from collector.store.reader import Reader, RunFilter
 from collector.store.writer import Flush, Writer
@@ -135,10 +135,10 @@ def read_all(store: Store) -> list[tuple[str, ...]]:
         ("run rows, newest 100", f"{best(lambda: reader.runs(RunFilter(limit=100))):.0f} ms"),
         (
             "run documents with content, newest 100",
-            f"{best(lambda: reader.documents_of(found)):.0f} ms",
+            f"{best(lambda: documents.run_documents(reader, found)):.0f} ms",
         ),
         ("run row by id", f"{best(lambda: reader.run(one.run_id)):.1f} ms"),
-        ("run document with steps", f"{best(lambda: reader.run_document(one.run_id)):.0f} ms"),
+        ("run document with steps", f"{best(lambda: documents.shown(reader, one.run_id)):.0f} ms"),
         ("load one group", f"{best(lambda: reader.load_group([one.group_id])):.0f} ms"),
     ]
 

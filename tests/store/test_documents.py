@@ -16,6 +16,7 @@ from collector.receiver.decode import Decoder
 from collector.runs.assembler import Assembler
 from collector.runs.document import event_document, rfc3339, run_document, step_document
 from collector.runs.run import Counts, Run
+from collector.store import documents
 from collector.store.client import Store
 from collector.store.reader import Reader, RunFilter
 from collector.store.recall import Recall
@@ -79,8 +80,8 @@ def test_documents_of_real_exports(store: Store, source: str) -> None:  # noqa: 
     """Every run of a capture has the fields of the API, and its task and answer as text."""
     ingest(Writer(store, inline_value_bytes_max=200), *decoded(source))
     reader = Reader(store)
-    listed = reader.run_documents(RunFilter(limit=None))
-    shown = [reader.run_document(run["run_id"]) for run in listed]
+    listed = documents.run_documents(reader, reader.runs(RunFilter(limit=None)))
+    shown = [documents.shown(reader, run["run_id"]) for run in listed]
 
     assert listed == sorted(listed, key=lambda run: run["started_at"], reverse=True)
     for run, each in zip(listed, shown, strict=True):
@@ -164,12 +165,12 @@ def test_structured_fields_outlive_raw_spans(store: Store) -> None:  # noqa: F81
     """Raw data expires first; runs and steps remain readable without their content."""
     ingest(Writer(store), *decoded("langgraph"))
     reader = Reader(store)
-    run_id = reader.run_documents(RunFilter(limit=1))[0]["run_id"]
-    whole = reader.run_document(run_id)
+    run_id = documents.run_documents(reader, reader.runs(RunFilter(limit=1)))[0]["run_id"]
+    whole = documents.shown(reader, run_id)
     for table in ("otel_traces", "otel_traces_trace_id_ts", "agent_content"):
         store.command(f"TRUNCATE TABLE {table}")
 
-    shown = reader.run_document(run_id)
+    shown = documents.shown(reader, run_id)
 
     assert whole is not None
     assert shown is not None

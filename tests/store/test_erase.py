@@ -9,6 +9,7 @@ import pytest
 
 from collector.api.service import Selector
 from collector.runs.run import DeadLetter
+from collector.store import documents
 from collector.store.client import Store
 from collector.store.erase import Eraser
 from collector.store.reader import Reader, RunFilter
@@ -110,7 +111,7 @@ def test_only_what_was_erased_is_gone_and_stays_gone(store: Store, writer: Write
     writer.write(flush)
     writer.write(a_flush("b" * 32, OTHER))
     reader = Reader(store)
-    before = reader.run_document("b" * 32)
+    before = documents.shown(reader, "b" * 32)
     eraser = Eraser(store)
     found = eraser.find(Selector(run_ids=("a" * 32,)))
 
@@ -118,7 +119,7 @@ def test_only_what_was_erased_is_gone_and_stays_gone(store: Store, writer: Write
     assert eraser.erase(found)["spans"] == 0
 
     assert before is not None
-    assert reader.run_document("b" * 32) == before
+    assert documents.shown(reader, "b" * 32) == before
     assert reader.erased_traces() == {"a" * 32}
     assert reader.tombstones(["a" * 32, "b" * 32]) == {"a" * 32}
     writer.write(Flush(runs=flush.runs))
