@@ -40,7 +40,7 @@ class Schedule:
     entries: tuple[tuple[Any, Rates], ...]
 
     def at(self, at_ns: int) -> Rates:
-        for condition, rates in reversed(self.entries):
+        for condition, rates in self.entries[::-1]:
             if _holds(condition, at_ns):
                 return rates
         return self.entries[0][1]

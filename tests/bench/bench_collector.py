@@ -4,8 +4,9 @@
 
 Starts `agentrun up` on an embedded store in a temporary folder with everything switched on, sends
 25-span runs of 1.4 KB spans in requests of 512 (tests/bench/otlp_load.py), and waits until all
-of it is stored.  A second sender exports a small run ten times a second and asks the API for it: the time
-from export to a readable run.  Prints one JSON object.  Talks to 127.0.0.1 only and ends by itself.
+of it is stored.  A second sender exports a small run ten times a second and asks the API for it:
+the time from export to a readable run.  Prints one JSON object.  Talks to 127.0.0.1 only and ends
+by itself.
 """
 
 from __future__ import annotations
