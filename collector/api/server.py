@@ -13,8 +13,6 @@ import uvicorn
 from anyio.abc import TaskStatus
 from starlette.types import ASGIApp
 
-from collector.errors import ConfigError
-
 
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
@@ -36,7 +34,7 @@ async def serve_api(
     """Serve until cancelled; reports the bound port (`port` 0 picks one).
 
     When cancelled it calls `before_stop` (which ends followers of `/v1/events`), takes no more
-    requests, and lets those in flight finish for at most `drain_secs`.  Raises ConfigError when the
+    requests, and lets those in flight finish for at most `drain_secs`.  Raises OSError when the
     address cannot be bound.
     """
     listener = bind(host, port)
@@ -67,7 +65,7 @@ async def serve_api(
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket.  Raises ConfigError that says what holds the port and what to do."""
+    """A listening socket.  Raises OSError that says what holds the port and what to do."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -79,7 +77,7 @@ def bind(host: str, port: int) -> socket.socket:
         fix = "use an address of this machine and a port above 1023"
         if error.errno == errno.EADDRINUSE:
             fix = "stop what listens there (another collector?), or set another port"
-        raise ConfigError(
+        raise OSError(
             f"api: cannot listen on {host}:{port}: {error.strerror}.\n  Fix: {fix}."
         ) from error
     listener.setblocking(False)

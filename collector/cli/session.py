@@ -155,6 +155,8 @@ def said(error: Exception) -> int | None:
             say_error(str(error), "try again in a moment; `agentrun doctor` says what is wrong.")
         case OSError() if error.filename is not None:
             say_error(f"{error.filename}: {error.strerror}")
+        case OSError() if error.errno is None:  # in words of ours: a port that is taken
+            say_error(str(error))
         case _:
             return None
     return FAILED

@@ -27,7 +27,7 @@ from collector.api.service import (
     Selector,
 )
 from collector.api.updates import FOLLOWERS_MAX, QUEUE_MAX, Updates
-from collector.errors import ConfigError, ForbiddenError, StoreError, UnauthenticatedError
+from collector.errors import ForbiddenError, StoreError, UnauthenticatedError
 from collector.receiver.auth import KeyEntry, Keyring, Role, key_digest
 from tests.api.fakes import FakeOperations, a_run, a_step
 from tests.api.serving import serving
@@ -256,6 +256,6 @@ def anyio_backend() -> str:
 def test_a_taken_port_is_said_with_what_to_do() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
-        pytest.raises(ConfigError, match="Fix: stop what listens there"),
+        pytest.raises(OSError, match="Fix: stop what listens there"),
     ):
         bind("127.0.0.1", taken.getsockname()[1])
