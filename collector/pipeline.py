@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 import numpy as np
@@ -433,10 +434,11 @@ class Pipeline:
 
     def _store(self, flush: Flush, pending: Pending) -> None:
         began = time.monotonic()
-        try:
-            self._insist(lambda: self._write(flush), "write")
-        except StoreError as error:
-            self._salvage(flush, pending, error)
+        for part in salvage.parts(flush):
+            try:
+                self._insist(partial(self._write, part), "write")
+            except StoreError as error:
+                self._salvage(part, pending, error)
         if self._left:
             return  # the store hung for too long: the journal is closed, its next owner repeats it
         self._accounting.flushed(time.monotonic() - began)
@@ -488,7 +490,7 @@ class Pipeline:
         log.error("rows_refused_by_store", extra={"reason": str(error), "fix": error.hint})
 
         def write(part: Flush) -> None:
-            self._insist(lambda: self._write(part), "write")
+            self._insist(partial(self._write, part), "write")
 
         letters: list[DeadLetter] = []
         lost: Counter[Signal] = Counter()

@@ -22,6 +22,15 @@ ORDER: Final = ("spans", "logs", "events", "dead_letters", "steps", "removed", "
 ERROR_CHARS: Final = 500
 
 
+def parts(flush: Flush) -> Iterator[Flush]:
+    """A flush by what is written together: of one that fails in the middle only the rest is
+    repeated, so that a store that fails now and then is no store that fails always."""
+    for names in (*((name,) for name in ORDER[:-2]), ORDER[-2:]):
+        rows = {name: getattr(flush, name) for name in names}
+        if any(rows.values()):
+            yield Flush(**rows)
+
+
 def salvage(flush: Flush, write: Callable[[Flush], None]) -> Iterator[tuple[str, Any, StoreError]]:
     """Store all rows but those that are refused; yields (part of the flush, row, why) for these.
 

@@ -14,6 +14,7 @@ from collector.errors import StoreError
 from collector.store.url import StoreUrl
 
 CODE: Final = re.compile(r"\bCode: (\d+)")
+GATEWAY: Final = re.compile(r"HTTP status (?:404|5\d\d), server response: <")
 DETAIL_MAX: Final = 500
 
 BAD_ROWS: Final = frozenset({6, 26, 27, 33, 38, 41, 53, 69, 70, 72, 117, 131, 349, 407, 469, 636})
@@ -38,6 +39,13 @@ DISK_HINT: Final = (
 BUSY_HINT: Final = "ClickHouse cannot keep up or is short of memory; the collector tries again."
 TIMEOUT_HINT: Final = "ClickHouse answers too slowly. Check its load; the collector tries again."
 REFUSED_HINT: Final = "Is ClickHouse running, and does the store URL name its HTTP port (8123)?"
+GATEWAY_HINT: Final = (
+    "Something between here and ClickHouse answered, such as a proxy without a healthy server "
+    "behind it, or the store URL names another service's port."
+)
+UNKNOWN_HINT: Final = (
+    "See ClickHouse's own log. What was acknowledged waits in the journal; nothing is lost."
+)
 LOCKED_HINT: Final = (
     "An embedded store belongs to one process at a time. While a collector runs, use "
     "`agentrun --collector URL ...` (the default without --store), or stop the collector first."
@@ -69,10 +77,15 @@ def store_error(error: Exception, url: StoreUrl) -> StoreError:
         return StoreError(f"{url}: this process has another embedded store open", ONE_PATH_HINT)
     if "no space left" in lower or "not enough space" in lower:
         return StoreError(f"{url}: no space left on the device", DISK_HINT)
+    if code is None and "read timed out" in lower:
+        return StoreError(f"{url} does not answer: {_brief(text)}", TIMEOUT_HINT)
+    if code is None and GATEWAY.search(text):
+        return StoreError(f"{url}: {_brief(text)}", GATEWAY_HINT)
     if code is None and _is_connection_failure(lower):
         return StoreError(f"{url} cannot be reached: {_brief(text)}", REFUSED_HINT)
-    hint = HINTS.get(code, "") if code is not None else ""
-    return StoreError(f"{url}: {_brief(text)}", hint, permanent=code in BAD_ROWS)
+    permanent = code in BAD_ROWS
+    hint = HINTS.get(code or 0, "" if permanent else UNKNOWN_HINT)
+    return StoreError(f"{url}: {_brief(text)}", hint, permanent=permanent)
 
 
 def _code(error: Exception, text: str) -> int | None:
