@@ -43,7 +43,8 @@ def shown(reader: Reader, run_id: str) -> Document | None:
         content = dialects.content(view, logs.get(key, ())) if view else None
         steps.append(step_document(entry, view, content, rank))
     return {
-        "run": run_document(run, *_input_output(run, spans, logs)),
+        # What it was asked and answered may stand in spans of a child run.
+        "run": run_documents(reader, [run])[0],
         "steps": steps,
         "events": [event_document(*pair) for pair in reader.events([run])],
     }
