@@ -67,10 +67,11 @@ class Collector:
         self._writer_id = random.getrandbits(63)
         self.link = StoreLink(self._open_store, settings.retention(config))
         self._writer: Writer | None = None
-        if self._embedded:  # a server may be down: the pipeline goes on trying
-            self.link.get()
+        # The journal first: its lock says at once, and by process id, who else is here.
         self.journal = Journal.open(settings.journal(config), self._committed)
         try:
+            if self._embedded:  # a server may be down: the pipeline goes on trying
+                self.link.get()
             for kind, items in self.journal.recovered.items():
                 self.accounting.recovered(records.SIGNAL_OF[kind], items)
             self.intake = JournalIntake(pool, self.journal, self.accounting)
