@@ -151,11 +151,13 @@ class Pipeline:
         What is left stays in the journal for the next process.
         """
         self._stopping.set()
-        if self.failure or not self._connected:
-            self._abandon.set()  # the store is not there: waiting would only delay the end
-        else:
-            self._thread.join(drain_secs)
-            self._abandon.set()
+        deadline = time.monotonic() + drain_secs
+        # While the store is not there, waiting would only delay the end.
+        while self._connected and not self.failure and time.monotonic() < deadline:
+            self._thread.join(IDLE_SECS)
+            if not self._thread.is_alive():
+                break
+        self._abandon.set()
         self._thread.join(STUCK_SECS)
         if self._thread.is_alive():
             log.warning("store_hangs", extra={"fix": "nothing is lost: the journal has it"})

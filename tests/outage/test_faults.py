@@ -89,7 +89,7 @@ def test_a_store_that_hangs_is_given_up_after_the_insert_timeout(one: Scene) -> 
 
 
 def failed(one: Scene) -> bool:
-    return one.ready()[1]["pipeline"]["status"] == "fail"
+    return bool(one.ready()[1]["pipeline"]["status"] == "fail")
 
 
 def explains(one: Scene, name: str, says: str, advises: str) -> bool:
