@@ -36,9 +36,22 @@ def requirements(extra: str = "") -> list[Requirement]:
 
 
 def imports(package: str) -> Iterator[tuple[str, Path]]:
-    """(module, file) of every import in a package, also those that only type checkers see."""
+    """(module, file) of every import in a package, also those that only type checkers see.
+
+    Not of those that may fail: `try: import x` with `except ImportError`.
+    """
     for file in sorted((ROOT / package).rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        attempted = {
+            id(node)
+            for attempt in ast.walk(tree)
+            if isinstance(attempt, ast.Try)
+            and any(getattr(one.type, "id", "") == "ImportError" for one in attempt.handlers)
+            for node in attempt.body
+        }
+        for node in ast.walk(tree):
+            if id(node) in attempted:
+                continue
             if isinstance(node, ast.Import):
                 yield from ((alias.name, file) for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.module:
