@@ -28,6 +28,7 @@ from collector.receiver import otlp_json, otlp_logs, otlp_schema, otlp_spans
 from collector.receiver.otlp_flatten import (
     Content,
     Items,
+    PartsError,
     Ragged,
     Redactor,
     any_values,
@@ -214,20 +215,23 @@ class Decoder:
         """What of a request can be stored, and how many items cannot, by reason."""
         refused = before.copy()
         try:
-            nested = self._handlers[signal].list_to_record_batch([body])
+            nested = otlp_schema.to_nested(self._handlers[signal], body)
         except ValueError:
             return self._salvaged(signal, body, received_at_ns, before)
-        return self._checked(signal, nested, received_at_ns, refused), refused
+        try:
+            return self._checked(signal, nested, received_at_ns, refused), refused
+        except PartsError:
+            return self._salvaged(signal, body, received_at_ns, before)
 
     def _salvaged(
         self, signal: Signal, body: bytes, received_at_ns: int, before: Counter[str]
     ) -> tuple[Valid, Counter[str]]:
-        """The same by way of the official classes, without the items that they refuse."""
+        """The same by way of the official classes, which merge parts, without what they refuse."""
         saved = salvage(body, signal, self._limits.nesting_depth_max)
         refused = before + saved.refused
         try:
             whole = EXPORT_REQUESTS[signal].FromString(saved.body).SerializeToString()
-            nested = self._handlers[signal].list_to_record_batch([whole])
+            nested = otlp_schema.to_nested(self._handlers[signal], whole)
         except (DecodeError, ValueError) as error:
             raise PermanentError(f"no OTLP {signal} export request: {error}") from error
         return self._checked(signal, nested, received_at_ns, refused), refused

@@ -65,13 +65,21 @@ def ragged(lists: pa.ListArray) -> Ragged:
     return Ragged(offsets - first, lists.values.slice(first, int(offsets[-1]) - first))
 
 
+class PartsError(Exception):
+    """A value was sent in several parts."""
+
+
 def any_values(parts: pa.ListArray) -> pa.BinaryArray:
-    """The serialized AnyValue of each row, which is its parts put together."""
+    """The serialized AnyValue of each row, no bytes where it is absent.
+
+    Raises PartsError where one has several parts: merging is left to the official classes.
+    """
+    edges = parts.offsets.to_numpy()
+    if len(parts) and (edges[1:] - edges[:-1]).max() > 1:
+        raise PartsError
     starts, _ = otlp_digest.bounds(parts.values)
-    offsets = pa.py_buffer(starts[parts.offsets.to_numpy()])
-    return pa.BinaryArray.from_buffers(
-        pa.binary(), len(parts), [None, offsets, parts.values.buffers()[2]]
-    )
+    buffers = [None, pa.py_buffer(starts[edges]), parts.values.buffers()[2]]
+    return pa.BinaryArray.from_buffers(pa.binary(), len(parts), buffers)
 
 
 @dataclass(frozen=True, slots=True)

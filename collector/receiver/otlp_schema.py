@@ -3,14 +3,15 @@
 Wire-compatible with opentelemetry-proto v1 (trace.proto, logs.proto, common.proto): same field
 numbers and wire types, only the fields that are stored.  One difference: an AnyValue stays
 serialized, as `repeated bytes`.  Arrow has no recursive types, and `otlp_values` reads the bytes of
-a whole column at a third of what a column for each branch costs.  `repeated`, because a message
-that is sent in parts is the parts put together, and a field without values is one of no bytes.
+a whole column at a third of what a column for each branch costs.  `repeated` shows where a value
+is absent, or sent in parts that have to be merged.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+import pyarrow as pa
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from ptars import HandlerPool
@@ -80,3 +81,14 @@ def handler(signal: Signal) -> Any:
     name = {Signal.TRACES: "Traces", Signal.LOGS: "Logs"}[signal]
     descriptor = pool.FindMessageTypeByName(f"{PACKAGE}.{name}")
     return HandlerPool([descriptor.file]).get_for_message(descriptor)
+
+
+def to_nested(handler: Any, body: bytes) -> pa.RecordBatch:
+    """One row of nested columns.  Raises ValueError where the decoder cannot take the request."""
+    try:
+        return handler.list_to_record_batch([body])
+    except BaseException as error:
+        # Rust panics on a length of 2**63 or more; the class, no Exception, cannot be imported.
+        if type(error).__name__ == "PanicException":
+            raise ValueError(f"the decoder failed: {error}") from error
+        raise
