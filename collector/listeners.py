@@ -64,7 +64,11 @@ class Listeners:
         keyring = settings.keyring(config)
         stats = ReceiverStats()
         self._exchange = Exchange(
-            collector.intake, keyring, stats, settings.receiver_limits(config)
+            collector.intake,
+            keyring,
+            stats,
+            settings.receiver_limits(config),
+            takes_headers=config.receiver.headers,
         )
         self._grpc = GrpcReceiver(settings.grpc(config), self._exchange)
         self._http = HttpReceiver(settings.http(config), self._exchange)
@@ -77,6 +81,7 @@ class Listeners:
             updates=collector.updates,
             version=version("otel-agentrun"),
             keyring=keyring,
+            peers_verified=config.api.tls.client_ca_file is not None,
             allowed_hosts=config.api.allowed_hosts,
             allowed_origins=config.api.allowed_origins,
         )

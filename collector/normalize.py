@@ -271,11 +271,14 @@ def events_of(batch: pa.RecordBatch) -> list[Event]:
         rows.column("SpanId").to_pylist(),
         rows.column("Body").to_pylist(),
         rows.column("LogAttributes").to_pylist(),
+        rows.column("IngestAttributes").to_pylist(),
         strict=True,
     )
-    for name, at_ns, trace_id, span_id, body, pairs in columns:
-        attributes = dict(pairs)
-        run_id = attributes.get(semconv.RUN_ID, "")
+    for name, at_ns, trace_id, span_id, body, pairs, stamps in columns:
+        attributes, ingest = dict(pairs), dict(stamps)
+        # What an API key says wins over the sender; what a header says is for those who do not.
+        attributes |= {key: ingest[key] for key in semconv.TENANCY & ingest.keys()}
+        run_id = attributes.get(semconv.RUN_ID, "") or ingest.get(semconv.RUN_ID, "")
         found.append(
             Event(
                 event_id=event_id(name, at_ns, trace_id, run_id, attributes, body),

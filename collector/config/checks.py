@@ -41,12 +41,13 @@ def _exposed(config: Config, places: Places) -> Iterator[Problem]:
     if config.auth.keys or "auth.keys[0]" in places:  # the latter: a bad one, said elsewhere
         return
     for name, listener in config.listeners.items():
-        if not listener.loopback:
+        if not listener.loopback and listener.tls.client_ca_file is None:
             yield _problem(
                 places, f"{name}.address", "a loopback address, as there are no `auth.keys`",
                 f"`{listener.address}`",
                 "anyone who reaches the port could send spans, or read and stop runs.",
-                "add a key under `auth.keys`, or listen on 127.0.0.1.",
+                "add a key under `auth.keys`, ask for client certificates"
+                " (`tls.client_ca_file`), or listen on 127.0.0.1.",
             )  # fmt: skip
 
 

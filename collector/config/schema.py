@@ -60,7 +60,7 @@ class TlsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerConfig:
-    """One listening port. An address other than loopback needs `auth.keys`."""
+    """One listening port. An address other than loopback needs `auth.keys` or `client_ca_file`."""
 
     address: Address
     """Host and port; port 0 takes a free one. `0.0.0.0` listens on all interfaces."""

@@ -50,7 +50,7 @@ DAY_NS: Final = 86_400 * 10**9
 NO_INGEST: Final[Mapping[str, str]] = MappingProxyType({})
 
 ONE_TRACE_KEYS: Final = frozenset({"agentrun.run.id", "agentrun.request.id"})
-"""Facts about one run: applied only where all items of the request share one trace."""
+"""Facts about one run: applied only where no two items of the request are of different traces."""
 
 SIGNALS: Final = (Signal.TRACES, Signal.LOGS)
 KINDS: Final[Mapping[Signal, Any]] = {Signal.TRACES: otlp_spans, Signal.LOGS: otlp_logs}
@@ -276,7 +276,7 @@ class Decoder:
         if not ingest:
             return NO_INGEST, 0
         stamps = dict(ingest)
-        if stamps.keys() & ONE_TRACE_KEYS and len(set(trace_ids.unique().to_pylist()) - {""}) != 1:
+        if stamps.keys() & ONE_TRACE_KEYS and len(set(trace_ids.unique().to_pylist()) - {""}) > 1:
             stamps = {key: value for key, value in stamps.items() if key not in ONE_TRACE_KEYS}
         if self._redactor is None or not stamps:
             return stamps, 0

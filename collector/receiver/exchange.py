@@ -63,14 +63,22 @@ class Exchange:
     """One per process, used by both servers; on one event loop."""
 
     def __init__(
-        self, intake: Intake, keyring: Keyring, stats: ReceiverStats, limits: Limits
+        self,
+        intake: Intake,
+        keyring: Keyring,
+        stats: ReceiverStats,
+        limits: Limits,
+        *,
+        takes_headers: bool = True,
     ) -> None:
+        """`takes_headers`: headers of a request are attributes of its spans."""
         self._intake = intake
         self._keyring = keyring
         self.stats = stats
         self.limits = limits
         self._inflaters = CapacityLimiter(INFLATERS)
         self._refusing = False
+        self._takes_headers = takes_headers
 
     @property
     def is_anonymous(self) -> bool:
@@ -131,7 +139,8 @@ class Exchange:
     ) -> ExportResult:
         """Hand over an inflated body.  Raises what `Intake.export` raises."""
         self.stats.body_bytes[transport, signal.value] += len(body)
-        ingest, ignored = ingest_attributes(headers, principal.stamps)
+        taken = headers if self._takes_headers else []
+        ingest, ignored = ingest_attributes(taken, principal.stamps)
         self.stats.headers_ignored += ignored
         result = await self._intake.export(
             signal, body, encoding=encoding, peer=peer, ingest=ingest

@@ -15,6 +15,7 @@ from collector.runs.events import RUN_CLOSED, RUN_HEARTBEAT, make_event
 from collector.runs.group import TraceGroup
 from collector.runs.run import Changes, PlacedStep, Removed, Run
 from collector.runs.trace import NO_PRICING, Added, Pricing
+from otel_agentrun import semconv
 from otel_agentrun.step import Event, Step
 
 SECOND = 1_000_000_000
@@ -136,11 +137,12 @@ class Assembler:
 
     def add_event(self, event: Event, now_ns: int) -> bool:
         """Take in an event of a trace or of a run that is named by id; False when it was known."""
-        key = event.trace_id
+        key, workspace = event.trace_id, ""
         if not key and event.run_id:
             # Ids of ours start with the trace id; others are looked up by their name.
             trace_id = event.run_id.partition("-")[0]
-            key = trace_id if trace_id in self._by_key else run_key("", event.run_id)
+            workspace = event.attributes.get(semconv.WORKSPACE, "")
+            key = trace_id if trace_id in self._by_key else run_key(workspace, event.run_id)
         if not key:
             return False
         held = self._by_key.get(key)
@@ -149,7 +151,7 @@ class Assembler:
             if event.trace_id:
                 self._unknown.traces.add(event.trace_id)
             else:
-                self._unknown.runs.add(("", event.run_id))
+                self._unknown.runs.add((workspace, event.run_id))
         self._touch(held, now_ns)
         return held.group.add_event(event)
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from collector.runs.run import COUNT_NAMES, Counts, PlacedStep, Run
 from otel_agentrun.dialects import Content
-from otel_agentrun.step import Event, SpanView, Usage, as_number
+from otel_agentrun.step import Event, SpanView, Usage, as_number, as_text
 
 Document = dict[str, Any]
 
@@ -24,6 +24,8 @@ NUMBERS: Final = tuple(name for name in COUNT_NAMES if not name.endswith(("_toke
 TOKENS_MISSING: Final = "tokens_missing"
 BRANCH: Final = "agentrun.step.branch"
 """Which of several parallel branches a step is in, as the application names it."""
+PROMPT: Final = "gen_ai.prompt.name"
+"""What a header of the export request may say of spans that do not."""
 UNKNOWN: Final = "unknown"
 NO_CONTENT: Final = Content()
 NO_USAGE: Final = Usage()
@@ -221,7 +223,7 @@ def step_document(
         "top_k": said.top_k,
         "documents": said.documents,
         "decision": said.decision,
-        "prompt_name": said.prompt_name,
+        "prompt_name": said.prompt_name or (view and as_text(view.ingest.get(PROMPT, ""))) or None,
         "prompt_version": said.prompt_version,
         "prompt_variables": said.prompt_variables,
         "input": said.input,

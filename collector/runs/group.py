@@ -24,7 +24,7 @@ class TraceGroup:
     """Traces that are folded together, and the events of their runs."""
 
     __slots__ = (
-        "_fresh", "_pricing", "_written", "events", "open_runs", "size", "traces",
+        "_placed", "_pricing", "_written", "events", "open_runs", "size", "traces",
     )  # fmt: skip
 
     def __init__(self, pricing: Pricing = NO_PRICING) -> None:
@@ -37,8 +37,8 @@ class TraceGroup:
         self._pricing = pricing
         self._written: dict[str, int] = {}
         """run id -> start time of the rows in the store."""
-        self._fresh: list[str] = []
-        """Ids of events not yet written."""
+        self._placed: dict[str, tuple[str, str]] = {}
+        """event id -> (run id, group id) it was last written with."""
 
     def add(self, step: Step) -> Added:
         """Take one step in; only `DUPLICATE` and `OLDER` change nothing."""
@@ -55,7 +55,6 @@ class TraceGroup:
         if event.event_id in self.events:
             return False
         self.events[event.event_id] = event
-        self._fresh.append(event.event_id)
         return True
 
     def restore(self, steps: Iterable[Step], events: Iterable[Event], runs: Iterable[Run]) -> None:
@@ -73,7 +72,7 @@ class TraceGroup:
         """Join two groups: a link, a shared run id or conversation ties their traces."""
         self.traces |= other.traces
         self.events |= other.events
-        self._fresh += other._fresh
+        self._placed |= other._placed
         self._written |= other._written
         self.size += other.size
 
@@ -115,7 +114,7 @@ class TraceGroup:
         return list(self._fold(self.assemblies()).values())
 
     def changes(self) -> Changes:
-        """What to write since the last call: moved steps, all runs, removed runs, new events."""
+        """What to write since the last call: moved steps and events, all runs, removed runs."""
         assemblies = self.assemblies()
         runs = self._fold(assemblies)
         steps: list[PlacedStep] = []
@@ -124,7 +123,7 @@ class TraceGroup:
         removed = self._removed(runs, _owners(assemblies))
         self._written = {run_id: run.started_at_ns for run_id, run in runs.items()}
         self.open_runs = sum(run.ended_at_ns == 0 for run in runs.values())
-        events = self._fresh_events(runs)
+        events = self._moved_events()
         return Changes(
             steps=tuple(steps), runs=tuple(runs.values()), removed=removed, events=events
         )
@@ -163,10 +162,10 @@ class TraceGroup:
         buckets = sorted(trace.tops.values(), key=lambda b: (b.start_ns, b.top_span_id))
         return next((owners[id(b)] for b in buckets if id(b) in owners), "")
 
-    def _fresh_events(self, runs: dict[str, Run]) -> tuple[tuple[Event, str, str], ...]:
-        fresh = [self.events[event_id] for event_id in self._fresh]
-        self._fresh = []
-        if not fresh:
+    def _moved_events(self) -> tuple[tuple[Event, str, str], ...]:
+        """(event, run id, group id) of events that are new, or belong to another run than before:
+        they may come before the spans that say whose they are."""
+        if not self.events:
             return ()
         identifier = self.group_id
         run_of = {
@@ -174,7 +173,13 @@ class TraceGroup:
             for run_id, events in self._events_by_run(self.assemblies()).items()
             for event in events
         }
-        return tuple((e, run_of.get(e.event_id, e.run_id), identifier) for e in fresh)
+        moved = []
+        for event_id, event in self.events.items():
+            place = (run_of.get(event_id, event.run_id), identifier)
+            if self._placed.get(event_id) != place:
+                self._placed[event_id] = place
+                moved.append((event, *place))
+        return tuple(moved)
 
     def _place(self, assembly: Assembly, run: Run, steps: list[PlacedStep]) -> None:
         """Rows of the steps of one run that are new or moved."""

@@ -55,7 +55,8 @@ def test_no_two_settings_share_a_variable() -> None:
 
 def test_units_are_last_in_names() -> None:
     """A number says what it counts; 86400 of what is the question a name must answer."""
-    units = ("_bytes", "_secs", "_days", "_rows", "_depth", "_steps", "usd", "_mtok", "_max")
+    units = ("_bytes", "_secs", "_days", "_rows", "_depth", "_steps", "usd", "_mtok", "_max",
+                 "decoders")  # fmt: skip
     for section in dict.fromkeys(classes(Config)):
         for field in dataclasses.fields(section):
             if unpack(hints(section)[field.name])[0] in (int, float):

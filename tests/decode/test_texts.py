@@ -221,7 +221,7 @@ def test_records_without_trace_do_not_make_it_several() -> None:
     none = Decoder().logs(logs(a_log()), received_at_ns=NOW_NS, ingest=INGEST).batch
 
     assert [len(pairs) for pairs in batch.column("IngestAttributes").to_pylist()] == [3, 3]
-    assert [len(pairs) for pairs in none.column("IngestAttributes").to_pylist()] == [1]
+    assert [len(pairs) for pairs in none.column("IngestAttributes").to_pylist()] == [3]
 
 
 def test_batches_have_the_schemas_of_the_model() -> None:
