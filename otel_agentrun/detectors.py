@@ -2,7 +2,7 @@
 
 A detector has an exact finder and two cheap supersets of it, so that text without secrets costs
 little: `needles` (plain substrings, for Python) and `hint` (a pattern over UTF-8 bytes in the
-syntax that RE2 and `re` share, for whole columns).  Whatever a finder finds, both must admit;
+syntax that Hyperscan and `re` share, for whole columns).  Whatever a finder finds, both must admit;
 `tests/redaction` holds them to it.  Finders take time linear in the text: bounded repeats,
 possessive runs, and no rescan of long refused ones.
 
@@ -89,7 +89,7 @@ def _finder(pattern: str, accept: Callable[[str], bool] | None = None, flags: in
 
 
 HINT_CHARS: Final = 3
-"""Characters after a prefix that a hint asks for: few, as hints are compiled for each column."""
+"""Characters after a prefix that a hint asks for: enough that prose hardly ever has them."""
 
 
 def _token(
