@@ -64,6 +64,7 @@ class CollectorProcess:
                     self.ports[name] = int(found[1])
             if "Ctrl-C" in line:
                 return self
+        self._end(signal.SIGKILL)
         raise AssertionError(f"the collector did not start:\n{self.log.read_text()[-4000:]}")
 
     def kill(self) -> None:
