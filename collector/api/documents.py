@@ -222,11 +222,14 @@ class Step(BaseModel):
 class RunEvent(BaseModel):
     """Something that happened in a run: an evaluation, an exception, feedback, a decision."""
 
-    model_config = ConfigDict(extra="allow")
-
     event_id: str
     name: str
     at: str
+    run_id: str | None
+    trace_id: str | None
+    span_id: str | None
+    body: str | None
+    attributes: dict[str, str]
 
 
 class ShownRun(BaseModel):

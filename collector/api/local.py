@@ -13,8 +13,8 @@ from collector.api.service import (
     NotFoundError,
     RunQuery,
     Selector,
-    format_time,
 )
+from collector.runs.document import event_document
 from collector.runs.events import FEEDBACK, make_event
 from otel_agentrun.step import Event
 
@@ -93,13 +93,7 @@ class LocalOperations:
             attributes={name: value for name, value in attributes.items() if value},
         )
         self._recorder.record(event)
-        return {
-            "event_id": event.event_id,
-            "name": event.name,
-            "at": format_time(event.at_ns),
-            "run_id": event.run_id,
-            "attributes": dict(event.attributes),
-        }
+        return event_document(event)
 
     def doctor(self) -> list[Document]:
         findings = []
