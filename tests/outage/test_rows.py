@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -119,8 +120,8 @@ def tells_over_grpc(one: Scene, body: bytes) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             channel.unary_unary(EXPORT)(body, timeout=5)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert "journal is full" in caught.value.details()
-        trailers = dict(caught.value.trailing_metadata())
+        assert "journal is full" in str(caught.value.details())
+        trailers: dict[str, Any] = {one.key: one.value for one in caught.value.trailing_metadata()}
         status = status_pb2.Status.FromString(trailers["grpc-status-details-bin"])
         retry = error_details_pb2.RetryInfo()
         assert status.details[0].Unpack(retry)
