@@ -11,8 +11,8 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from collector.model import Signal
@@ -22,6 +22,9 @@ REASONS_MAX: Final = 64
 from input by mistake cannot grow memory or the number of time series."""
 
 FLUSH_BUCKETS_SECS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+LAG_BUCKETS_SECS: Final = (
+    0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0,
+)  # fmt: skip
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,15 +80,22 @@ class Terms:
 
 @dataclass(slots=True, kw_only=True)
 class Histogram:
-    """Observations in seconds: `counts[i]` are those of at most `FLUSH_BUCKETS_SECS[i]`; the last
-    one counts what is above."""
+    """Observations in seconds: `counts[i]` are those of at most `bounds_secs[i]`; the last one
+    counts what is above."""
 
-    counts: list[int] = field(default_factory=lambda: [0] * (len(FLUSH_BUCKETS_SECS) + 1))
+    bounds_secs: tuple[float, ...]
+    counts: list[int] = field(default_factory=list)
     sum_secs: float = 0.0
 
+    def __post_init__(self) -> None:
+        self.counts = self.counts or [0] * (len(self.bounds_secs) + 1)
+
     def observe(self, secs: float) -> None:
-        self.counts[bisect_left(FLUSH_BUCKETS_SECS, secs)] += 1
+        self.counts[bisect_left(self.bounds_secs, secs)] += 1
         self.sum_secs += secs
+
+    def copy(self) -> Histogram:
+        return replace(self, counts=list(self.counts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +114,8 @@ class Snapshot:
     values_cut: Mapping[Signal, int]
     values_redacted: Mapping[Signal, int]
     flushes: Histogram
+    lags: Histogram
+    """From a request's arrival to its runs in the store."""
     flush_failures: Mapping[str, int]
     """By reason."""
     last_errors: Mapping[str, LastError]
@@ -122,7 +134,8 @@ class Accounting:
         self._terms = {signal: Terms() for signal in Signal}
         self._values_cut: Counter[Signal] = Counter()
         self._values_redacted: Counter[Signal] = Counter()
-        self._flushes = Histogram()
+        self._flushes = Histogram(bounds_secs=FLUSH_BUCKETS_SECS)
+        self._lags = Histogram(bounds_secs=LAG_BUCKETS_SECS)
         self._flush_failures: Counter[str] = Counter()
         self._last_errors: dict[str, LastError] = {}
 
@@ -190,6 +203,12 @@ class Accounting:
         with self._lock:
             self._flushes.observe(secs)
 
+    def landed(self, lags_secs: Iterable[float]) -> None:
+        """Requests whose runs are in the store, each so long after it was received."""
+        with self._lock:
+            for secs in lags_secs:
+                self._lags.observe(secs)
+
     def flush_failed(self, reason: str) -> None:
         with self._lock:
             _add(self._flush_failures, reason, 1)
@@ -207,9 +226,8 @@ class Accounting:
                 terms={signal: terms.copy() for signal, terms in self._terms.items()},
                 values_cut=dict(self._values_cut),
                 values_redacted=dict(self._values_redacted),
-                flushes=Histogram(
-                    counts=list(self._flushes.counts), sum_secs=self._flushes.sum_secs
-                ),
+                flushes=self._flushes.copy(),
+                lags=self._lags.copy(),
                 flush_failures=dict(self._flush_failures),
                 last_errors=dict(self._last_errors),
             )

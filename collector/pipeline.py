@@ -76,6 +76,8 @@ class Pending:
     events: set[str] = field(default_factory=set)
     """Ids of the events among `items`: those of log records count as logs."""
     letters: list[DeadLetter] = field(default_factory=list)
+    received_ns: list[int] = field(default_factory=list)
+    """When each request with spans was received."""
     rows: int = 0
     upto: Position | None = None
     since: float = 0.0
@@ -327,6 +329,7 @@ class Pipeline:
             batch = batch.filter(pa.array(keep))
             self._accounting.deduplicated(Signal.TRACES, len(duplicates))
         if batch.num_rows:
+            self._pending.received_ns.append(batch.column("ReceivedAt")[0].value)
             self._pending.spans.append(batch)
             self._pending.items[Signal.TRACES] += batch.num_rows
 
@@ -446,6 +449,8 @@ class Pipeline:
         self._accounting.flushed(time.monotonic() - began)
         for signal, items in pending.items.items():
             self._accounting.stored(signal, items)
+        now_ns = time.time_ns()
+        self._accounting.landed((now_ns - at_ns) / 1e9 for at_ns in pending.received_ns)
         if pending.upto is not None:
             self._journal.release(pending.upto)
         if flush.runs:

@@ -25,7 +25,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from collector.accounting import FLUSH_BUCKETS_SECS, Accounting, Snapshot, Terms
+from collector.accounting import Accounting, Histogram, Snapshot, Terms
 from collector.receiver.stats import ReceiverStats
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
@@ -92,7 +92,14 @@ class _Counters(Collector):
         snapshot = self._accounting.snapshot()
         yield from _terms(snapshot)
         yield from _beside(snapshot)
-        yield _flushes(snapshot)
+        yield _histogram(
+            "agentrun_store_flush_seconds", "Time one flush to the store took.", snapshot.flushes
+        )
+        yield _histogram(
+            "agentrun_span_to_run_seconds",
+            "From a request's arrival until the runs of its spans were in the store.",
+            snapshot.lags,
+        )
 
     def describe(self) -> list[Metric]:
         """Empty: registering must not scrape."""
@@ -239,15 +246,12 @@ def _beside(snapshot: Snapshot) -> Iterator[Metric]:
     yield errors
 
 
-def _flushes(snapshot: Snapshot) -> Metric:
-    bounds = [str(bound) for bound in FLUSH_BUCKETS_SECS] + ["+Inf"]
+def _histogram(name: str, text: str, observed: Histogram) -> Metric:
     total = 0
     buckets: list[tuple[str, float]] = []
-    for bound, count in zip(bounds, snapshot.flushes.counts, strict=True):
+    for bound, count in zip([*observed.bounds_secs, "+Inf"], observed.counts, strict=True):
         total += count
-        buckets.append((bound, total))
-    family = HistogramMetricFamily(
-        "agentrun_store_flush_seconds", "Time one flush to the store took."
-    )
-    family.add_metric([], buckets=buckets, sum_value=snapshot.flushes.sum_secs)
+        buckets.append((str(bound), total))
+    family = HistogramMetricFamily(name, text)
+    family.add_metric([], buckets=buckets, sum_value=observed.sum_secs)
     return family
