@@ -4,9 +4,9 @@
 
 Starts `agentrun up` on an embedded store in a temporary folder with everything switched on, sends
 25-span runs of 1.4 KB spans in requests of 512 (tests/bench/otlp_load.py), and waits until all
-of it is stored.  A second sender exports a small run twice a second and asks the API for it:
-the time from export to a readable run.  Prints one JSON object.  Talks to 127.0.0.1 only and ends
-by itself.
+of it is stored.  Ack latency is the sender's; span-to-run is the collector's own metric, from the
+arrival of a request until the runs of its spans can be queried.  Prints one JSON object.  Talks to
+127.0.0.1 only and ends by itself.
 """
 
 from __future__ import annotations
@@ -18,50 +18,14 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import urllib.error
 from pathlib import Path
 from typing import Any
 
 from tests.support.process import CollectorProcess
-from tests.support.traffic import AgentRun, Sender, request
 
-PROBE_EVERY_SECS = 0.5
-POLL_SECS = 0.05
-PROBE_FIRST = 10_000_000
+POLL_SECS = 0.5
 SETTLE_SECS = 180.0
-
-
-class Probe(threading.Thread):
-    """Exports a run at a steady pace and measures when it can be read."""
-
-    def __init__(self, collector: CollectorProcess) -> None:
-        super().__init__(daemon=True)
-        self._collector = collector
-        self._sender = Sender(collector.ports["grpc"])
-        self.ended = threading.Event()
-        self.latencies: list[float] = []
-
-    def run(self) -> None:
-        number = PROBE_FIRST
-        while not self.ended.is_set():
-            number += 1
-            run = AgentRun(number, time.time_ns() - 10**9)
-            began = time.perf_counter()
-            if self._sender.send(request(run.spans()), timeout=30.0):
-                self._wait(run.trace_id)
-                self.latencies.append(time.perf_counter() - began)
-            time.sleep(max(0.0, PROBE_EVERY_SECS - (time.perf_counter() - began)))
-
-    def _wait(self, run_id: str) -> None:
-        while not self.ended.is_set():
-            try:
-                self._collector.get(f"/v1/runs/{run_id}")
-            except urllib.error.HTTPError:
-                time.sleep(POLL_SECS)
-            else:
-                return
 
 
 def cpu_by_thread(collector: CollectorProcess) -> dict[str, float]:
@@ -87,11 +51,20 @@ def process_tree(pid: int) -> dict[int, tuple[float, int]]:
     return found
 
 
-def percentile(values: list[float], share: float) -> float | None:
-    if not values:
-        return None
-    ordered = sorted(values)
-    return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1e3, 1)
+def histogram(metrics: str, name: str) -> dict[str, int]:
+    """Upper bound -> observations up to it."""
+    return {
+        bound: int(float(count))
+        for bound, count in re.findall(
+            rf'^{name}_bucket{{le="(\S+)"}} (\S+)$', metrics, re.MULTILINE
+        )
+    }
+
+
+def percentile(cumulated: dict[str, int], share: float) -> str:
+    """The first bound that so many observations are within."""
+    wanted = share * cumulated["+Inf"]
+    return next(bound for bound, count in cumulated.items() if count >= wanted)
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -102,8 +75,6 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             time.sleep(2.0)  # the decoder process loads its libraries
             pid = collector.pid
             before, threads = process_tree(pid), cpu_by_thread(collector)
-            probe = Probe(collector)
-            probe.start()
             began = time.perf_counter()
             load = subprocess.run(
                 [
@@ -116,11 +87,10 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             )  # fmt: skip
             sent = json.loads(load.stdout)
             at_end = collector.terms()
-            terms = collector.settle(SETTLE_SECS)
+            terms = collector.settle(SETTLE_SECS, poll_secs=POLL_SECS)
             elapsed = time.perf_counter() - began
-            probe.ended.set()
-            probe.join(10.0)
             after, threads_after = process_tree(pid), cpu_by_thread(collector)
+            lags = histogram(collector.get("/metrics"), "agentrun_span_to_run_seconds")
     spans = terms["stored"]
     cpu = {p: after[p][0] - before.get(p, (0.0, 0))[0] for p in after}
     stages = {
@@ -135,10 +105,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "pending_at_end_of_load": at_end["pending"],
         "stored_per_s": round(spans / elapsed),
         "ack_ms": sent["latency_ms"],
-        "span_to_run_ms": {
-            "p50": percentile(probe.latencies, 0.5),
-            "p99": percentile(probe.latencies, 0.99),
-            "probes": len(probe.latencies),
+        "span_to_run_at_most_secs": {
+            "p50": percentile(lags, 0.5),
+            "p99": percentile(lags, 0.99),
         },
         "cpu_us_per_span": round(sum(cpu.values()) / spans * 1e6, 1),
         "cpu_us_per_span_by_stage": {

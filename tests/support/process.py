@@ -103,12 +103,12 @@ class CollectorProcess:
             found[name] = found.get(name, 0) + int(float(value))
         return found
 
-    def settle(self, secs: float = 60.0) -> dict[str, int]:
+    def settle(self, secs: float = 60.0, *, poll_secs: float = 0.05) -> dict[str, int]:
         """Wait until nothing is pending."""
         deadline = time.monotonic() + secs
         while (terms := self.terms())["pending"]:
             assert time.monotonic() < deadline, f"still pending: {terms}"
-            time.sleep(0.05)
+            time.sleep(poll_secs)
         return terms
 
     def __enter__(self) -> CollectorProcess:
