@@ -11,11 +11,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from collector.errors import PermanentError
+from collector.store.filters import LIMIT_DEFAULT, RunFilter
 
 Document = dict[str, Any]
 """A JSON object; its fields are those of docs/api.md."""
@@ -40,7 +41,6 @@ FILTERS: Final[Mapping[str, str]] = {
 STATUSES: Final = frozenset(
     {"initiated", "running", "paused", "completed", "failed", "killed", "timed_out"}
 )
-LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 100_000
 TEXT_MAX: Final = 1024
 """Characters of a filter value, a feedback name or label."""
@@ -71,29 +71,8 @@ class NotFoundError(RequestError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunQuery:
-    """Which runs to list, newest first.  "" and `None` stand for "any"."""
-
-    agent: str = ""
-    workflow: str = ""
-    task_type: str = ""
-    status: str = ""
-    stop_reason: str = ""
-    session: str = ""
-    conversation: str = ""
-    user: str = ""
-    request: str = ""
-    trace: str = ""
-    environment: str = ""
-    version: str = ""
-    workspace: str = ""
-    """Set by the API for a tenant's key; not a filter that a request can name."""
-    tags: Mapping[str, str] = field(default_factory=dict)
-    since_ns: int | None = None
-    """Started at or after this time."""
-    until_ns: int | None = None
-    """Started before this time."""
-    limit: int = LIMIT_DEFAULT
+class RunQuery(RunFilter):
+    """Which runs to list, as a request or a command line names them."""
 
     def within(self, workspace: str) -> RunQuery:
         """The same query for a tenant: nothing of another workspace."""

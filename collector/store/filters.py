@@ -1,54 +1,21 @@
-"""Which runs: the filters of the command line and the API as conditions over `agent_runs`."""
+"""Which runs: the filters of the command line and the API, and what they are in SQL.
+
+Imports nothing heavy: the command line starts with it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 
-class Wanted(Protocol):
-    """What `RunFilter` has; `collector.api.service.RunQuery` has it too."""
-
-    @property
-    def agent(self) -> str: ...
-    @property
-    def workflow(self) -> str: ...
-    @property
-    def task_type(self) -> str: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def stop_reason(self) -> str: ...
-    @property
-    def session(self) -> str: ...
-    @property
-    def conversation(self) -> str: ...
-    @property
-    def user(self) -> str: ...
-    @property
-    def request(self) -> str: ...
-    @property
-    def trace(self) -> str: ...
-    @property
-    def environment(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def workspace(self) -> str: ...
-    @property
-    def tags(self) -> Mapping[str, str]: ...
-    @property
-    def since_ns(self) -> int | None: ...
-    @property
-    def until_ns(self) -> int | None: ...
-    @property
-    def limit(self) -> int | None: ...
+LIMIT_DEFAULT: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter:
-    """ "" and `None` are "any"; comparisons are exact."""
+    """Newest first; "" and `None` stand for "any", comparisons are exact."""
 
     agent: str = ""
     workflow: str = ""
@@ -65,12 +32,13 @@ class RunFilter:
     version: str = ""
     """Of the agent or of the application."""
     workspace: str = ""
+    """Set by the API for a tenant's key; not a filter that a request can name."""
     tags: Mapping[str, str] = field(default_factory=dict)
     since_ns: int | None = None
-    """Started at or after."""
+    """Started at or after this time."""
     until_ns: int | None = None
-    """Started before."""
-    limit: int | None = 50
+    """Started before this time."""
+    limit: int | None = LIMIT_DEFAULT
     """`None` for all of them."""
 
 
@@ -90,7 +58,7 @@ COLUMNS: Final = {
 """Filter -> the column it equals."""
 
 
-def where(wanted: Wanted) -> tuple[str, dict[str, Any]]:
+def where(wanted: RunFilter) -> tuple[str, dict[str, Any]]:
     """(` WHERE …`, parameters)."""
     conditions = ["1"]
     given: dict[str, Any] = {}

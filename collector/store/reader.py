@@ -8,7 +8,7 @@ from typing import Final
 from collector.runs.run import PlacedStep, Run
 from collector.store import raw, rows
 from collector.store.client import Store, chunks
-from collector.store.filters import RunFilter, Wanted, between, time_sql, where
+from collector.store.filters import RunFilter, between, time_sql, where
 from otel_agentrun.step import Event, SpanView
 
 __all__ = ["Reader", "RunFilter"]
@@ -133,7 +133,7 @@ class Reader:
 
     # What people ask
 
-    def runs(self, wanted: Wanted) -> list[Run]:
+    def runs(self, wanted: RunFilter) -> list[Run]:
         """Newest first."""
         condition, given = where(wanted)
         limit = "" if wanted.limit is None else f" LIMIT {int(wanted.limit)}"
