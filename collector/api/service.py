@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from collector.errors import PermanentError
-from collector.store.filters import LIMIT_DEFAULT, RunFilter
+from collector.store.filters import RunFilter
 
 Document = dict[str, Any]
 """A JSON object; its fields are those of docs/api.md."""

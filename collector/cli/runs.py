@@ -11,7 +11,6 @@ import click
 
 from collector.api.service import (
     FILTERS,
-    LIMIT_DEFAULT,
     Document,
     Feedback,
     Selector,
@@ -19,6 +18,7 @@ from collector.api.service import (
     parse_selector,
 )
 from collector.cli.session import FAILED, Session, connected, say_error
+from collector.store.filters import LIMIT_DEFAULT
 
 JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 SINCE: Final = "Started at or after: RFC 3339, or 15m, 2h, 7d ago."
