@@ -53,7 +53,7 @@ def test_nothing_is_lost_or_doubled_over_ten_kills_while_the_store_refuses_now_a
             sender = Sender(collector.ports["grpc"])
             unsent += [body for body, _ in requests(runs, RUNS_PER_LIFE)]
             runs += RUNS_PER_LIFE
-            killer = threading.Timer(rng.uniform(0.05, 0.6), collector.kill)
+            killer = threading.Timer(rng.uniform(0.05, 0.4), collector.kill)
             killer.start()
             kept: list[bytes] = []
             for body in unsent:
@@ -87,7 +87,7 @@ def test_kills_while_the_store_is_down_add_up_in_the_journal(
     collector = CollectorProcess(tmp_path / "data", store=clickhouse.url, store_flush_secs=0.05)
     clickhouse.inject(DOWN)
     runs = 0
-    for life in range(4):
+    for life in range(3):
         collector.start()
         assert collector.terms()["recovered"] == runs * SPANS_PER_RUN
         sender = Sender(collector.ports["grpc"])
@@ -95,7 +95,7 @@ def test_kills_while_the_store_is_down_add_up_in_the_journal(
             assert sender.send(body)
         sender.close()
         runs += 15
-        if life < 3:
+        if life < 2:
             collector.kill()
     with Watch(collector):
         clickhouse.inject(HEALTHY)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.outage.scene import check, rows, scene, until
@@ -39,34 +38,29 @@ def send(collector: CollectorProcess, parts: Sequence[Sequence[Span]]) -> None:
     sender.close()
 
 
-def test_late_spans_of_forgotten_runs_are_folded_with_what_is_stored(
+def test_spans_of_forgotten_runs_are_folded_with_what_is_stored(
     clickhouse: Database,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    """The root comes first and ends its run, which is forgotten; then the rest comes."""
-    spans = runs_of_spans(RUNS)
-    with scene(clickhouse, tmp_path / "data", runs_linger_secs=0.1) as one:
-        send(one.collector, [[run[-1], run[0]] for run in spans])
+    """First of runs whose root came first and ended them; then of 400 open runs of 5 spans, where
+    1,000 steps are allowed, until their roots come."""
+    spans = runs_of_spans(RUNS + 400)
+    ended, opened = spans[:RUNS], spans[RUNS:]
+    with scene(
+        clickhouse, tmp_path / "data", runs_linger_secs=0.1, runs_open_steps_max=1000
+    ) as one:
+        send(one.collector, [[run[-1], run[0]] for run in ended])
         one.settle()
         until(lambda: gauge(one.collector, "agentrun_open_groups") == 0, "forgotten")
-        send(one.collector, [run[1:-1] for run in spans])
+        send(one.collector, [run[1:-1] for run in ended])
         one.settle()
         check(clickhouse, RUNS)
-
-
-def test_open_runs_past_the_limit_are_read_back_when_more_of_them_comes(
-    clickhouse: Database,  # noqa: F811
-    tmp_path: Path,
-) -> None:
-    """400 open runs of 5 spans where 1,000 steps are allowed; then their roots come."""
-    spans = runs_of_spans(400)
-    with scene(clickhouse, tmp_path / "data", runs_open_steps_max=1000) as one:
-        send(one.collector, [[span for run in spans for span in run[:-1]]])
+        send(one.collector, [[span for run in opened for span in run[:-1]]])
         one.settle()
         until(lambda: gauge(one.collector, "agentrun_open_steps") <= 1000, "evicted")
-        send(one.collector, [[run[-1] for run in spans]])
+        send(one.collector, [[run[-1] for run in opened]])
         one.settle()
-        check(clickhouse, 400)
+        check(clickhouse, RUNS + 400)
 
 
 def test_an_evicted_run_is_closed_when_it_is_quiet(
@@ -94,35 +88,31 @@ def test_an_evicted_run_is_closed_when_it_is_quiet(
         assert (found["n"], found["missing"]) == (400, 400)
 
 
-@pytest.mark.parametrize("order", ["alternating", "one-after-the-other", "root-elsewhere"])
 def test_two_collectors_that_see_half_of_each_trace_leave_whole_runs(
     clickhouse: Database,  # noqa: F811
     tmp_path: Path,
-    order: str,
 ) -> None:
     """The last insert folds everything, whoever makes it."""
-    spans = runs_of_spans(RUNS)
+    spans = runs_of_spans(3 * RUNS)
     with (
         scene(clickhouse, tmp_path / "a", runs_linger_secs=0.3) as a,
         scene(clickhouse, tmp_path / "b", runs_linger_secs=0.3) as b,
     ):
-        if order == "alternating":
-            for at in range(SPANS_PER_RUN):
-                send((a, b)[at % 2].collector, [[run[at]] for run in spans])
-                time.sleep(0.06)
-        elif order == "one-after-the-other":
-            send(a.collector, [run[3:] for run in spans])
-            send(b.collector, [run[:3] for run in spans])
-        else:
-            send(a.collector, [run[:3] for run in spans])
-            send(b.collector, [run[3:-1] for run in spans])
-            a.settle()
-            b.settle()
-            send(a.collector, [run[-1:] for run in spans])
+        for at in range(SPANS_PER_RUN):  # in turns
+            send((a, b)[at % 2].collector, [[run[at]] for run in spans[:RUNS]])
+            time.sleep(0.06)
+        at_once = spans[RUNS : 2 * RUNS]
+        send(a.collector, [run[3:] for run in at_once])
+        send(b.collector, [run[:3] for run in at_once])
+        root_last = spans[2 * RUNS :]
+        send(a.collector, [run[:3] for run in root_last])
+        send(b.collector, [run[3:-1] for run in root_last])
         a.settle()
         b.settle()
-        until(lambda: whole(clickhouse, RUNS), "whole runs", secs=10)
-    check(clickhouse, RUNS)
+        send(a.collector, [run[-1:] for run in root_last])
+        a.settle()
+        until(lambda: whole(clickhouse, 3 * RUNS), "whole runs", secs=10)
+    check(clickhouse, 3 * RUNS)
 
 
 def test_two_collectors_and_a_store_that_fails_leave_the_documents_of_one_that_never_did(
