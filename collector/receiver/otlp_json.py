@@ -316,7 +316,8 @@ def iter_requests(
     """The export requests in a file.
 
     OTLP/JSON lines or one JSON document (what the Collector's file exporter and `curl` bodies look
-    like), one serialized request, or a sequence of requests each after its length as a varint.  A
+    like), one serialized request, or a sequence of requests each after its length (a varint, or
+    4 bytes as the file exporter writes).  A
     line with several signals is yielded once for each.  What cannot be read raises PermanentError,
     or goes to `on_error`, and the next line is read.
     """
@@ -385,16 +386,27 @@ def _messages(data: bytes) -> list[bytes]:
     """One request, or a sequence of them each after its length; none when it is neither."""
     if _is_request(data):
         return [data]
-    messages = []
-    position = 0
-    try:
-        while position < len(data):
-            size, position = read_varint(data, position, len(data))
-            messages.append(data[position : position + size])
-            position += size
-    except WireError:
-        return []
-    return messages if position == len(data) and all(map(_is_request, messages)) else []
+    for read_size in (read_varint, read_fixed32):
+        messages = []
+        position = 0
+        try:
+            while position < len(data):
+                size, position = read_size(data, position, len(data))
+                messages.append(data[position : position + size])
+                position += size
+        except WireError:
+            continue
+        if position == len(data) and all(map(_is_request, messages)):
+            return messages
+    return []
+
+
+def read_fixed32(data: bytes, position: int, end: int) -> tuple[int, int]:
+    """(a length in 4 bytes, big-endian, the place after it), as the Collector's file exporter
+    writes them.  Raises WireError at the end of the data."""
+    if position + 4 > end:
+        raise WireError("cut off", position)
+    return int.from_bytes(data[position : position + 4], "big"), position + 4
 
 
 def _is_request(data: bytes) -> bool:
