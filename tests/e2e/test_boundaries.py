@@ -14,6 +14,7 @@ from tests.support.process import CollectorProcess
 
 CONFIG = """
 store: {flush_secs: 0.05}
+receiver: {headers: false}
 runs:
   linger_secs: 0.1
   boundaries:
@@ -120,6 +121,15 @@ def test_an_explicit_id_names_one_run_of_several_traces(talk: Talk) -> None:
     shown = talk.run("job-7")
     assert set(shown["run"]["trace_ids"]) == {trace_id("job 0"), trace_id("job 1")}
     assert shown["run"]["model_calls_total"] == 4
+
+
+def test_headers_can_be_switched_off(talk: Talk) -> None:
+    """For a collector behind a gateway whose request ids mean something else."""
+    trace = trace_id("no headers")
+    headers = {"x-request-id": "of the gateway", "alephant-session-id": "s"}
+    assert talk.post(traces(a_run(trace)), headers=headers).status == 200
+    run = talk.run(trace)["run"]
+    assert (run["request_id"], run["session_id"]) == (None, None)
 
 
 def test_a_late_root_takes_over_and_the_old_id_still_resolves(talk: Talk) -> None:

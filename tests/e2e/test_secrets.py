@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,6 @@ class Written:
     """A collector whose files are all below one folder, temporary ones included."""
 
     folder: Path
-    settings: dict[str, object] = field(default_factory=dict)
 
     def collector(self, **settings: object) -> CollectorProcess:
         # Nothing is switched on that a fresh installation has not; logs say as much as they can.
