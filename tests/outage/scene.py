@@ -52,7 +52,7 @@ class Watch:
         assert self.moments > 0, "nobody looked"
 
     def _run(self) -> None:
-        while not self._end.wait(0.02):
+        while not self._end.wait(0.05):
             try:
                 text = self._collector.get("/metrics")
             except (OSError, KeyError, http_errors):
@@ -98,7 +98,7 @@ class Scene:
         """So many more runs, each request acknowledged."""
         sender = Sender(self.collector.ports["grpc"])
         for body, _ in requests(self.runs, runs):
-            assert sender.send(body), "not acknowledged"
+            assert sender.send(body), sender.error
         sender.close()
         self.runs += runs
 

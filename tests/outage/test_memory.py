@@ -34,7 +34,7 @@ def send(collector: CollectorProcess, parts: Sequence[Sequence[Span]]) -> None:
     sender = Sender(collector.ports["grpc"])
     for part in parts:
         if part:
-            assert sender.send(request(list(part)))
+            assert sender.send(request(list(part))), sender.error
     sender.close()
 
 

@@ -13,7 +13,7 @@ import pytest
 from google.rpc import status_pb2
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from tests.outage.scene import Scene, check, rows, scene, until
+from tests.outage.scene import Scene, check, rows, scene
 from tests.receiver.requests import retry_secs, status_of
 from tests.support.clickhouse_faults import DOWN, HEALTHY, Faults
 from tests.support.clickhouse_fixtures import (
@@ -94,7 +94,6 @@ def test_a_full_journal_tells_senders_to_wait_and_keeps_what_it_took(
         tells_over_http(one, refused[0])
         stats = one.collector.get("/metrics")
         assert size(stats, "agentrun_journal_bytes") <= size(stats, "agentrun_journal_bytes_max")
-        until(lambda: one.ready()[0] == 503, "not ready")
         clickhouse.inject(HEALTHY)
         began = time.monotonic()
         while refused:  # as exporters do

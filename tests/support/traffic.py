@@ -101,12 +101,15 @@ class Sender:
     def __init__(self, port: int) -> None:
         self._channel = grpc.insecure_channel(f"127.0.0.1:{port}")
         self._call = self._channel.unary_unary(EXPORT)
+        self.error = ""
+        """Why the last request was not acknowledged."""
 
     def send(self, body: bytes, timeout: float = 5.0) -> bool:
         """True once acknowledged."""
         try:
             self._call(body, timeout=timeout)
-        except grpc.RpcError:
+        except grpc.RpcError as error:
+            self.error = str(error)
             return False
         return True
 
