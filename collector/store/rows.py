@@ -131,15 +131,23 @@ EVENT_COLUMNS: Final = (*(field.column for field in EVENT), "RunId", "GroupId")
 
 Columns = dict[str, pa.Array]
 
+BLOCK: Final = 256
+
 
 def _encode(entries: Sequence[Field], values: Sequence[object], *, sparse: bool = False) -> Columns:
     """A column per field; `sparse` leaves out those that hold nothing but their default."""
-    columns: Columns = {}
-    for field in entries:
-        column = list(map(attrgetter(field.attribute), values))
-        if not (sparse and _is_default(field, column)):
-            columns[field.column] = field.codec.encode(column)
-    return columns
+    get = attrgetter(*(field.attribute for field in entries))
+    columns: list[list[Any]] = [[] for _ in entries]
+    # All attributes of an object in one call, block by block: half the time of a column at a time.
+    for start in range(0, len(values), BLOCK):
+        parts = zip(*map(get, values[start : start + BLOCK]), strict=True)
+        for column, part in zip(columns, parts, strict=True):
+            column.extend(part)
+    return {
+        field.column: field.codec.encode(column)
+        for field, column in zip(entries, columns, strict=True)
+        if not (sparse and _is_default(field, column))
+    }
 
 
 def _is_default(field: Field, column: list[Any]) -> bool:
@@ -157,18 +165,20 @@ def step_rows(placed: Sequence[PlacedStep], *, sparse: bool = False) -> pa.Table
     columns |= _encode(USAGE, usages, sparse=sparse)
     columns["HasUsage"] = BOOL.encode([step.usage is not None for step in steps])
     requests = [step.tool_requests for step in steps]
-    for column, attribute in zip(
-        REQUEST_COLUMNS, ("name", "call_id", "arguments_digest"), strict=True
-    ):
-        get = attrgetter(attribute)
-        columns[column] = TUPLES.encode(
-            [tuple(map(get, entry)) if entry else () for entry in requests]
-        )
+    if any(requests) or not sparse:
+        for column, attribute in zip(
+            REQUEST_COLUMNS, ("name", "call_id", "arguments_digest"), strict=True
+        ):
+            get = attrgetter(attribute)
+            columns[column] = TUPLES.encode(
+                [tuple(map(get, entry)) if entry else () for entry in requests]
+            )
     links = [step.links for step in steps]
-    for index, column in enumerate(LINK_COLUMNS):
-        columns[column] = TUPLES.encode(
-            [tuple(pair[index] for pair in entry) if entry else () for entry in links]
-        )
+    if any(links) or not sparse:
+        for index, column in enumerate(LINK_COLUMNS):
+            columns[column] = TUPLES.encode(
+                [tuple(pair[index] for pair in entry) if entry else () for entry in links]
+            )
     columns |= _encode(PLACED, placed, sparse=sparse)
     return pa.table(columns)
 
