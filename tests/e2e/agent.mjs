@@ -34,7 +34,9 @@ for (const [name, make] of Object.entries(exporters)) {
     },
   });
   const inside = trace.setSpan(context.active(), root);
-  const step = (title, attributes, error) => {
+  const step = async (title, attributes, error) => {
+    // Clocks here count milliseconds, and steps that start together have no order.
+    await new Promise((resolve) => setTimeout(resolve, 3));
     const span = tracer.startSpan(title, { attributes }, inside);
     if (error) span.setStatus({ code: SpanStatusCode.ERROR, message: error });
     span.end();
@@ -51,10 +53,10 @@ for (const [name, make] of Object.entries(exporters)) {
     "gen_ai.tool.name": "search",
     "gen_ai.tool.call.arguments": '{"q": "☂"}',
   };
-  step("chat gpt-4o-mini", { ...chat, "gen_ai.response.finish_reasons": ["tool_calls"] });
-  step("execute_tool search", { ...tool, "error.type": "Error" }, "too slow");
-  step("execute_tool search", tool);
-  step("chat gpt-4o-mini", { ...chat, "gen_ai.response.finish_reasons": ["stop"] });
+  await step("chat gpt-4o-mini", { ...chat, "gen_ai.response.finish_reasons": ["tool_calls"] });
+  await step("execute_tool search", { ...tool, "error.type": "Error" }, "too slow");
+  await step("execute_tool search", tool);
+  await step("chat gpt-4o-mini", { ...chat, "gen_ai.response.finish_reasons": ["stop"] });
   root.end();
   await provider.forceFlush(); // rejects when the exporter reports a failure
   await provider.shutdown();
