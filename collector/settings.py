@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from urllib.parse import urlsplit
 
 from collector.config import BoundaryRule, Config, ListenerConfig, PricesConfig, TlsConfig
 from collector.journal.entry import JournalSettings
@@ -141,6 +142,10 @@ def pricing(config: PricesConfig) -> Pricing:
         return book.cost_nano_usd(usage, provider, name, at_ns)
 
     def tool(step: Step) -> int | None:
+        if step.endpoint:
+            return book.endpoint_cost_nano_usd(
+                step.endpoint, urlsplit(step.endpoint).hostname or ""
+            )
         if step.kind is not Kind.TOOL:
             return None
         return book.tool_cost_nano_usd(step.tool_name or step.name)
@@ -148,11 +153,19 @@ def pricing(config: PricesConfig) -> Pricing:
     return Pricing(model=model, tool=tool, version=_price_version(config))
 
 
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # no URL: a client may send anything
+        return ""
+
+
 def _price_version(config: PricesConfig) -> str:
     """What a run's `price_version` says: the list, and whether the config has prices of its own."""
     parts = [price_table.builtin().version] if config.use_builtin else []
-    if config.models or config.tools:
-        own = hashlib.sha256(repr((config.models, config.tools)).encode()).hexdigest()[:8]
+    own_prices = (config.models, config.tools, config.endpoints)
+    if any(own_prices):
+        own = hashlib.sha256(repr(own_prices).encode()).hexdigest()[:8]
         parts.append(f"config {own}")
     return " + ".join(parts)
 

@@ -292,6 +292,8 @@ class Step:
     payment_nano_usd: int = 0
     """What this step paid to a paid endpoint, as the emitter reported it; apart from its cost."""
     revenue_nano_usd: int = 0
+    endpoint: str = ""
+    """What a client span called: URL without query, else host; some endpoints are paid per call."""
     input_structure: str = ""
     """For a run's root: keys, types and lengths of its input as JSON, never values."""
     links: tuple[tuple[str, str], ...] = ()

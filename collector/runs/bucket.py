@@ -20,6 +20,7 @@ from otel_agentrun.step import COUNTED, Kind, Step, Usage
 Price = Callable[[Usage, str, str, int], tuple[int | None, str]]
 """(usage, provider, model, at_ns) -> (nano-USD or `None`, exact | estimated | unknown)."""
 ToolPrice = Callable[[Step], int | None]
+"""What one tool call costs, or one call of a paid endpoint; `None` where no list says."""
 
 FAR_NS = 1 << 63
 ATTEMPTS_MAX = 100
@@ -258,6 +259,8 @@ class Bucket:
         elif kind in COUNTED:
             self.busy_ns += cover(self.busy, step.start_ns, step.end_ns)
             self._count(node, kind, tool_price)
+        elif step.endpoint:
+            self.tally.payment_cost_nano_usd += tool_price(step) or 0
         elif step.usage is not None and (self.aggregate is None or key < self.aggregate.key):
             self.aggregate = step
         if step.role is RESPONSE and (self.responses is None or key > self.responses[:2]):

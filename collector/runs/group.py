@@ -199,7 +199,9 @@ class TraceGroup:
                     run_id, child = assembly.parent.run_id, run.run_id
                 cost, confidence, retry_of, attempt = None, "", "", 0
                 counted = step.kind in COUNTED and not node.duplicate_of
-                if counted:
+                if step.endpoint:
+                    cost, confidence = self._cost(node)
+                elif counted:
                     cost, confidence = self._cost(node)
                     attempts = bucket.attempts_of(step)
                     if attempts is not None and attempts.failures:
@@ -222,7 +224,7 @@ class TraceGroup:
                 )
 
     def _cost(self, node: Node) -> tuple[int | None, str]:
-        """Of a counted step: (nano-USD, confidence)."""
+        """Of a counted step or a paid endpoint: (nano-USD, confidence)."""
         step = node.step
         if step.kind is MODEL:
             call = self.traces[step.trace_id].cost_of(node)

@@ -72,7 +72,7 @@ def read(span: SpanView, shape: Shape) -> Step:
     step.usage = None
     step.finish_reasons = step.tool_requests = ()
     step.tool_name = step.tool_call_id = step.arguments_digest = step.result_digest = ""
-    step.handoff_to = step.input_structure = ""
+    step.handoff_to = step.input_structure = step.endpoint = ""
     step.hit_count = None
     if kind is kinds.MODEL:
         step.usage = dialect.usage(span, found)
@@ -90,6 +90,8 @@ def read(span: SpanView, shape: Shape) -> Step:
         step.input_structure = _structure(found)
     elif kind is kinds.OTHER:
         step.usage = dialect.usage(span, found)
+        if "endpoint" in found and span.kind == "Client":  # a server span's URL is its own
+            step.endpoint = found["endpoint"].partition("?")[0]
     sent = get("input") or get("arguments")
     step.input_bytes = _size(sent) if sent else 0
     sent = get("output") or get("result")

@@ -12,7 +12,10 @@ from otel_agentrun.dialects import kinds
 from otel_agentrun.step import Kind, Role, SpanView
 
 NAME: Final = ""
-KEYS: Final[Mapping[str, tuple[str, ...]]] = {"agent_name": ("gen_ai.agent.name",)}
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "agent_name": ("gen_ai.agent.name",),
+    "endpoint": ("url.full", "http.url", "server.address", "net.peer.name"),
+}
 
 MARKS: Final = (
     "http.request.method",

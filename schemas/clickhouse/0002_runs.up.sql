@@ -182,6 +182,7 @@ CREATE TABLE IF NOT EXISTS agent_steps$local $on_cluster
     EmittedCostNanoUsd Nullable(Int64) CODEC(ZSTD(1)),
     PaymentNanoUsd Int64 CODEC(ZSTD(1)),
     RevenueNanoUsd Int64 CODEC(ZSTD(1)),
+    Endpoint String CODEC(ZSTD(1)),
     InputStructure String CODEC(ZSTD(1)),
     `Links.TraceId` Array(String) CODEC(ZSTD(1)),
     `Links.SpanId` Array(String) CODEC(ZSTD(1)),

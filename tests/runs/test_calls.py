@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collector.runs.group import TraceGroup, fold
 from collector.runs.trace import Pricing
-from otel_agentrun.step import Status, Usage
+from otel_agentrun.step import Role, Status, Usage
 from tests.runs.builders import a_step, agent, model, tool
 
 PRICING = Pricing(
@@ -88,6 +88,24 @@ def test_cost_kinds_stay_apart_and_unknown_stays_unknown() -> None:
     assert (known.cost_confidence, known.price_version) == ("exact", "v1")
     assert unknown.cost_confidence == "unknown"
     assert "price_unknown" in unknown.data_quality
+
+
+def test_a_paid_endpoint_costs_its_price_per_call() -> None:
+    """S2.10, S2.29: an external API call has its price, whether it succeeded or not."""
+    paid = Pricing(
+        model=PRICING.model,
+        tool=lambda step: 9 if step.endpoint == "https://api.example.com/v1" else None,
+    )
+    call = a_step(3, 2, role=Role.TRANSPORT, endpoint="https://api.example.com/v1")
+    free = a_step(4, 2, role=Role.TRANSPORT, endpoint="https://free.example.com/")
+    group = TraceGroup(paid)
+    for step in (agent(1), tool(2, 1), call, free):
+        group.add(step)
+    changes = group.changes()
+
+    assert changes.runs[0].own.payment_cost_nano_usd == 9
+    costs = {each.step.span_id: each.cost_nano_usd for each in changes.steps}
+    assert (costs[call.span_id], costs[free.span_id]) == (9, None)
 
 
 def test_a_cost_that_the_emitter_reports_wins_and_is_marked() -> None:
