@@ -30,6 +30,7 @@ def ingest(
     PermanentError for a file that is no OTLP, OSError, StoreError.
     """
     with aside(config) as collector:
+        collector.link.get()  # a collector would wait for its store; who looks on wants to know
         run_loop(partial(_ingest, collector, files, progress))
         pipeline = collector.pipeline
         pipeline.call(pipeline.drain).result()

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,6 +43,7 @@ class Watch:
         self.pending_max = 0
 
     def __enter__(self) -> Watch:
+        self._look()
         self._thread.start()
         return self
 
@@ -53,17 +55,17 @@ class Watch:
 
     def _run(self) -> None:
         while not self._end.wait(0.05):
-            try:
-                text = self._collector.get("/metrics")
-            except (OSError, KeyError, http_errors):
-                continue  # it was killed, or has not started yet
-            self.moments += 1
-            for signal, terms in terms_of(text).items():
-                self.wrong += problems(signal, terms)
-                self.pending_max = max(self.pending_max, terms["pending"])
+            self._look()
 
-
-http_errors = urllib.error.HTTPError
+    def _look(self) -> None:
+        try:
+            text = self._collector.get("/metrics")
+        except (OSError, HTTPException, KeyError):
+            return  # it was killed, or has not started yet
+        self.moments += 1
+        for signal, terms in terms_of(text).items():
+            self.wrong += problems(signal, terms)
+            self.pending_max = max(self.pending_max, terms["pending"])
 
 
 def terms_of(text: str) -> dict[str, dict[str, int]]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
+import urllib.error
 from pathlib import Path
+
+import pytest
 
 from tests.outage.scene import Scene, check, scene, until
 from tests.support.clickhouse_faults import DOWN, HANG, HEALTHY
@@ -27,9 +32,33 @@ def test_a_store_that_comes_after_the_start_is_made_and_written(
         one.send(RUNS)
         until(lambda: one.ready()[0] == 503, "not ready")
         assert one.collector.terms()["pending"] == RUNS * SPANS_PER_RUN
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            one.collector.get("/v1/runs")
+        with caught.value as answer:
+            assert answer.code == 503
+            assert "Is ClickHouse running" in answer.read().decode()
         clickhouse.inject(HEALTHY)
         assert one.settle() < 6
         one.check()
+
+
+def test_an_ingest_into_a_store_that_is_down_says_so_at_once(
+    clickhouse: Database,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """Who types a command wants to know; only a collector waits for its store."""
+    file = tmp_path / "spans.jsonl"
+    file.write_text('{"resourceSpans": []}\n')
+    clickhouse.inject(DOWN)
+    done = subprocess.run(
+        [sys.executable, "-m", "otel_agentrun", "ingest", str(file), "--store", clickhouse.url],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1
+    assert "Is ClickHouse running" in done.stderr
 
 
 def test_starts_and_stops_are_prompt_while_the_store_hangs_or_is_down(
