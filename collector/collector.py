@@ -115,9 +115,9 @@ class Collector:
         reader = self._reader()
         return documents.run_documents(reader, reader.runs(query))
 
-    def run(self, run_id: str) -> Document | None:
+    def run(self, run_id: str, workspace: str = "") -> Document | None:
         """`RunReader` of the API."""
-        return documents.shown(self._reader(), run_id)
+        return documents.shown(self._reader(), run_id, workspace)
 
     def record(self, event: Event) -> None:
         """Redact and journal an event; returns when it is folded and stored, or after a while.

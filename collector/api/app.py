@@ -145,8 +145,8 @@ def _add_runs(app: FastAPI, operations: Operations, now_ns: Callable[[], int]) -
 
 def visible(operations: Operations, run_id: str, caller: Principal) -> Document:
     """The run's document.  Raises NotFoundError also when it belongs to another workspace."""
-    shown = operations.run(run_id)
     workspace = tenant(caller)
+    shown = operations.run(run_id, workspace)
     if shown is None or (workspace and shown["run"].get("workspace") != workspace):
         raise NotFoundError(f"no run {run_id!r}", "`agentrun runs list` shows those there are.")
     return shown

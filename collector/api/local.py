@@ -25,7 +25,7 @@ class RunReader(Protocol):
     def runs(self, query: RunQuery) -> list[Document]:
         """Run documents, newest first."""
 
-    def run(self, run_id: str) -> Document | None:
+    def run(self, run_id: str, workspace: str = "") -> Document | None:
         """`{run, steps, events}`, also for an id that a later fold replaced."""
 
 
@@ -61,8 +61,8 @@ class LocalOperations:
     def runs(self, query: RunQuery) -> list[Document]:
         return self._reader.runs(query)
 
-    def run(self, run_id: str) -> Document | None:
-        return self._reader.run(run_id)
+    def run(self, run_id: str, workspace: str = "") -> Document | None:
+        return self._reader.run(run_id, workspace)
 
     def delete(self, selector: Selector, *, actor: str) -> Document:
         return self._recorder.erase(selector, actor=actor)

@@ -58,7 +58,8 @@ class RemoteOperations:
         found: list[Document] = self._ask("GET", f"/v1/runs?{urlencode(query.parameters())}")
         return found
 
-    def run(self, run_id: str) -> Document | None:
+    def run(self, run_id: str, workspace: str = "") -> Document | None:
+        """`workspace` follows from the API key, whatever is given here."""
         try:
             shown: Document = self._ask("GET", f"/v1/runs/{quote(run_id, safe='')}")
         except NotFoundError:

@@ -154,8 +154,11 @@ class Operations(Protocol):
     def runs(self, query: RunQuery) -> list[Document]:
         """Run documents, newest first."""
 
-    def run(self, run_id: str) -> Document | None:
-        """`{run, steps, events}`; an id that a later fold replaced resolves to its successor."""
+    def run(self, run_id: str, workspace: str = "") -> Document | None:
+        """`{run, steps, events}`; an id that a later fold replaced resolves to its successor.
+
+        `workspace` is the only one to look in; "" is all that the caller may see.
+        """
 
     def delete(self, selector: Selector, *, actor: str) -> Document:
         """Erase whole trace groups everywhere; what was erased, in numbers, and by whom."""

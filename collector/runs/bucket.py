@@ -25,7 +25,7 @@ ToolPrice = Callable[[Step], int | None]
 FAR_NS = 1 << 63
 ATTEMPTS_MAX = 100
 """Repetitions are numbered up to here."""
-REWRITE = ("", "", "")
+REWRITE = ("", "", "", "")
 """`placed_as` of a bucket whose steps were written under different runs."""
 
 
@@ -211,8 +211,8 @@ class Bucket:
         self.tools: dict[str, int] = {}
         self.dialects: dict[str, int] = {}
         self.fan_out = 0
-        self.placed_as: tuple[str, str, str] | None = None
-        """(run id, agent name, parent run id) that the steps were last written with."""
+        self.placed_as: tuple[str, str, str, str] | None = None
+        """(run id, agent name, parent run id, group id) that the steps were last written with."""
 
     def find(self) -> Bucket:
         bucket = self

@@ -35,8 +35,8 @@ class TraceGroup:
         self.open_runs = 0
         """Runs without an end, as of the last `changes`."""
         self._pricing = pricing
-        self._written: dict[str, int] = {}
-        """run id -> start time of the rows in the store."""
+        self._written: dict[str, tuple[int, str]] = {}
+        """run id -> (start time, workspace) of the rows in the store: the rest of their keys."""
         self._placed: dict[str, tuple[str, str]] = {}
         """event id -> (run id, group id) it was last written with."""
 
@@ -61,7 +61,7 @@ class TraceGroup:
         """Take in what the store has of this group: nothing of it needs to be written again,
         unless folding it with what is here moves it."""
         for run in runs:
-            self._written.setdefault(run.run_id, run.started_at_ns)
+            self._written.setdefault(run.run_id, _row_key(run))
         for step in steps:
             self.add(step)
         for event in events:
@@ -121,7 +121,7 @@ class TraceGroup:
         for assembly in assemblies:
             self._place(assembly, runs[assembly.run_id], steps)
         removed = self._removed(runs, _owners(assemblies))
-        self._written = {run_id: run.started_at_ns for run_id, run in runs.items()}
+        self._written = {run_id: _row_key(run) for run_id, run in runs.items()}
         self.open_runs = sum(run.ended_at_ns == 0 for run in runs.values())
         events = self._moved_events()
         return Changes(
@@ -183,7 +183,7 @@ class TraceGroup:
 
     def _place(self, assembly: Assembly, run: Run, steps: list[PlacedStep]) -> None:
         """Rows of the steps of one run that are new or moved."""
-        as_ = (run.run_id, run.agent_name, run.parent_run_id)
+        as_ = (run.run_id, run.agent_name, run.parent_run_id, run.group_id)
         root = assembly.root
         for bucket in assembly.buckets:
             moved = bucket.placed_as != as_
@@ -237,9 +237,9 @@ class TraceGroup:
     def _removed(self, runs: dict[str, Run], owners: dict[int, str]) -> tuple[Removed, ...]:
         """Rows that an earlier fold wrote: of runs that are no more, or under another hour."""
         removed = []
-        for run_id, started_at_ns in self._written.items():
+        for run_id, (started_at_ns, workspace) in self._written.items():
             run = runs.get(run_id)
-            if run is not None and run.started_at_ns == started_at_ns:
+            if run is not None and _row_key(run) == (started_at_ns, workspace):
                 continue
             heir = ""
             if run is None:
@@ -250,11 +250,16 @@ class TraceGroup:
                     run_id=run_id,
                     group_id=self.group_id,
                     started_at_ns=started_at_ns,
+                    workspace=workspace,
                     replaced_by=heir,
                     revision=self.revision,
                 )
             )
         return tuple(removed)
+
+
+def _row_key(run: Run) -> tuple[int, str]:
+    return (run.started_at_ns, run.workspace)
 
 
 def _owners(assemblies: list[Assembly]) -> dict[int, str]:

@@ -179,6 +179,7 @@ class Removed:
     run_id: str
     group_id: str
     started_at_ns: int
+    workspace: str = ""
     replaced_by: str = ""
     """The run that took its steps: the old id still resolves to it."""
     revision: int = 0

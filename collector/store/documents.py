@@ -23,9 +23,9 @@ def run_documents(reader: Reader, runs: Sequence[Run]) -> list[Document]:
     return [run_document(run, *_input_output(run, spans, logs)) for run in runs]
 
 
-def shown(reader: Reader, run_id: str) -> Document | None:
+def shown(reader: Reader, run_id: str, workspace: str = "") -> Document | None:
     """`{run, steps, events}`; an old id resolves to the run that took its steps."""
-    run = reader.run(run_id)
+    run = reader.run(run_id, workspace)
     if run is None:
         return None
     placed = reader.steps([run])

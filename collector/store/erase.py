@@ -192,10 +192,12 @@ class Eraser:
     def _delete_runs(self, found: Found) -> None:
         """The rows go; a deleted one of the highest version, with nothing but ids, stays."""
         for ids in chunks(found.run_ids):
-            given = {"ids": ids}
-            condition = f"RunId IN %(ids)s AND Version < {UINT64_MAX}"
+            # Another workspace may use the same id: only runs of these groups are meant.
+            given = {"ids": ids, "groups": tuple(found.group_ids)}
+            condition = f"RunId IN %(ids)s AND GroupId IN %(groups)s AND Version < {UINT64_MAX}"
             keys = self._store.arrow(
-                "SELECT DISTINCT RunId, GroupId, toUnixTimestamp64Nano(StartTime) AS StartNs"
+                "SELECT DISTINCT RunId, GroupId, Workspace,"
+                " toUnixTimestamp64Nano(StartTime) AS StartNs"
                 f" FROM agent_runs WHERE {condition}",
                 given,
             ).to_pylist()
@@ -204,6 +206,7 @@ class Eraser:
                     run_id=key["RunId"],
                     group_id=key["GroupId"],
                     started_at_ns=key["StartNs"],
+                    workspace=key["Workspace"],
                     revision=UINT64_MAX,
                 )
                 for key in keys

@@ -140,23 +140,28 @@ class Reader:
         order = " ORDER BY StartTime DESC, RunId"
         return rows.runs_of(self.store.arrow(RUN_SELECT + condition + order + limit, given))
 
-    def run(self, run_id: str) -> Run | None:
-        """An id that a later fold replaced resolves to the run that took its steps."""
+    def run(self, run_id: str, workspace: str = "") -> Run | None:
+        """An id that a later fold replaced resolves to the run that took its steps.
+
+        `workspace` is the only one to look in; "" is all: two may use one id, the newest is meant.
+        """
+        within = " AND Workspace = %(workspace)s" if workspace else ""
         seen: set[str] = set()
         while run_id and run_id not in seen and len(seen) < HOPS_MAX:
             seen.add(run_id)
-            given = {"id": run_id}
+            given = {"id": run_id, "workspace": workspace}
             # The key holds the start, so that two collectors may leave two rows: the newest counts.
             found = rows.runs_of(
                 self.store.arrow(
-                    RUN_SELECT + " WHERE RunId = %(id)s ORDER BY Version DESC LIMIT 1", given
+                    RUN_SELECT + f" WHERE RunId = %(id)s{within} ORDER BY Version DESC LIMIT 1",
+                    given,
                 )
             )
             if found:
                 return found[0]
             run_id = self.store.query(
                 "SELECT argMax(ReplacedBy, Version) AS Heir FROM agent_runs"
-                " WHERE RunId = %(id)s AND IsDeleted AND ReplacedBy != ''",
+                f" WHERE RunId = %(id)s{within} AND IsDeleted AND ReplacedBy != ''",
                 given,
             )[0]["Heir"]
         return None
@@ -168,13 +173,15 @@ class Reader:
         found: list[PlacedStep] = []
         since = min(run.started_at_ns for run in runs)
         run_ids = tuple(run.run_id for run in runs)
+        groups = tuple({run.group_id for run in runs})
         traces = {trace_id for run in runs for trace_id in run.trace_ids}
         for ids in chunks(traces):
             found += rows.placed_steps(
                 self.store.arrow(
                     STEP_SELECT + " WHERE TraceId IN %(ids)s"
+                    " AND GroupId IN %(groups)s"
                     f" AND (RunId IN %(runs)s OR ChildRunId IN %(runs)s){between(since, None)}",
-                    {"ids": ids, "runs": run_ids},
+                    {"ids": ids, "runs": run_ids, "groups": groups},
                 )
             )
         return sorted(found, key=lambda placed: placed.step.key)
@@ -182,9 +189,13 @@ class Reader:
     def events(self, runs: Sequence[Run]) -> list[tuple[Event, str]]:
         """(event, run id) of these runs, by time."""
         found: list[tuple[Event, str]] = []
+        groups = tuple({run.group_id for run in runs})
         for ids in chunks(run.run_id for run in runs):
             found += rows.events_of(
-                self.store.arrow(EVENT_SELECT + " WHERE RunId IN %(ids)s", {"ids": ids})
+                self.store.arrow(
+                    EVENT_SELECT + " WHERE RunId IN %(ids)s AND GroupId IN %(groups)s",
+                    {"ids": ids, "groups": groups},
+                )
             )
         return sorted(found, key=lambda pair: (pair[0].at_ns, pair[0].event_id))
 

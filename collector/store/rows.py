@@ -222,6 +222,7 @@ def run_rows(
             run_id=entry.run_id,
             group_id=entry.group_id,
             started_at_ns=entry.started_at_ns,
+            workspace=entry.workspace,
             revision=entry.revision,
         )
         for entry in removed

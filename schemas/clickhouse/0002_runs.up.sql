@@ -130,7 +130,7 @@ CREATE TABLE IF NOT EXISTS agent_runs$local $on_cluster
 )
 ENGINE = ${replicated}ReplacingMergeTree(Version, IsDeleted)
 PARTITION BY toYYYYMM(StartTime)
-ORDER BY (toStartOfHour(StartTime), RunId)
+ORDER BY (toStartOfHour(StartTime), RunId, Workspace)
 SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1, auto_statistics_types = '',
     min_bytes_for_wide_part = 67108864, ratio_of_defaults_for_sparse_serialization = 1;
 

@@ -89,7 +89,7 @@ class FakeOperations:
         ]
         return sorted(found, key=lambda run: str(run["started_at"]), reverse=True)[: query.limit]
 
-    def run(self, run_id: str) -> Document | None:
+    def run(self, run_id: str, workspace: str = "") -> Document | None:
         self._ask()
         run = self.documents.get(run_id)
         return run and {"run": run, "steps": self.steps.get(run_id, []), "events": []}

@@ -169,8 +169,8 @@ def test_steps_of_a_run_are_in_order_and_a_childs_root_is_in_both(reader: Reader
     )
     inner = a_placed(a_step(span_id="03", start_ns=START + 2), run_id="c")
     Writer(reader.store).write(Flush(steps=[late, inner, child_root, root]))
-    parent = a_run("p", trace_ids=(TRACE,))
-    child = a_run("c", trace_ids=(TRACE,), started_at_ns=START + 1)
+    parent = a_run("p", group_id=TRACE, trace_ids=(TRACE,))
+    child = a_run("c", group_id=TRACE, trace_ids=(TRACE,), started_at_ns=START + 1)
 
     assert [p.step.span_id for p in reader.steps([parent])] == ["01", "02", "04"]
     assert [p.step.span_id for p in reader.steps([child])] == ["02", "03"]
@@ -251,7 +251,7 @@ def test_events_of_a_run_are_in_order(reader: Reader) -> None:
     early = Event(event_id="2", name="a", at_ns=START, body="text")
     Writer(reader.store).write(Flush(events=[(late, "r1", "g"), (early, "r1", "g")]))
 
-    assert reader.events([a_run("r1")]) == [(early, "r1"), (late, "r1")]
+    assert reader.events([a_run("r1", group_id="g")]) == [(early, "r1"), (late, "r1")]
 
 
 def test_feedback_reads_as_a_table(reader: Reader) -> None:
@@ -289,3 +289,22 @@ def test_views_show_the_newest_rows_with_derived_columns(reader: Reader) -> None
     assert reader.store.query("SELECT SpanId, CostUsd FROM steps") == [
         {"SpanId": SPAN, "CostUsd": 5e-9}
     ]
+
+
+def test_two_workspaces_may_use_one_run_id(store: Store) -> None:  # noqa: F811
+    """A run id is the client's choice and a workspace a boundary (S2.1): neither replaces the
+    other's run, and each finds its own."""
+    ours = a_run("nightly", group_id="g1", workspace="shop", trace_ids=("t1",), started_at_ns=START)
+    theirs = a_run(
+        "nightly", group_id="g2", workspace="bank", trace_ids=("t2",), started_at_ns=START + 1
+    )
+    Writer(store).write(Flush(runs=[ours]))
+    Writer(store).write(Flush(runs=[theirs]))
+    store.command("OPTIMIZE TABLE agent_runs FINAL")
+    reader = Reader(store)
+
+    assert len(reader.runs(RunFilter())) == 2
+    for run in (ours, theirs):
+        found = reader.run("nightly", run.workspace)
+        assert found is not None
+        assert found.group_id == run.group_id
