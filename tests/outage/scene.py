@@ -8,7 +8,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
@@ -171,8 +171,3 @@ def scene(database: Database, data_dir: Path, **settings: object) -> Iterator[Sc
         one = Scene(collector, database)
         with one.watch:
             yield one
-
-
-def sizes(values: Sequence[Path]) -> int:
-    """Bytes of these files."""
-    return sum(path.stat().st_size for path in values)
