@@ -192,9 +192,17 @@ class Eraser:
     def _delete_runs(self, found: Found) -> None:
         """The rows go; a deleted one of the highest version, with nothing but ids, stays."""
         for ids in chunks(found.run_ids):
-            # Another workspace may use the same id: only runs of these groups are meant.
-            given = {"ids": ids, "groups": tuple(found.group_ids)}
-            condition = f"RunId IN %(ids)s AND GroupId IN %(groups)s AND Version < {UINT64_MAX}"
+            # Another workspace may use the same id: only runs of these groups and traces are meant,
+            # and rows of theirs that an earlier fold wrote under another group.
+            given = {
+                "ids": ids,
+                "groups": tuple(found.group_ids),
+                "traces": list(found.trace_ids),
+            }
+            condition = (
+                f"RunId IN %(ids)s AND Version < {UINT64_MAX} AND (GroupId IN %(groups)s"
+                " OR empty(TraceIds) OR hasAny(TraceIds, %(traces)s))"
+            )
             keys = self._store.arrow(
                 "SELECT DISTINCT RunId, GroupId, Workspace,"
                 " toUnixTimestamp64Nano(StartTime) AS StartNs"
