@@ -74,7 +74,8 @@ class Writer:
         if flush.steps:
             self._insert("agent_steps", rows.step_rows(flush.steps, sparse=True), "Timestamp", DAY)
         if flush.runs or flush.removed:
-            runs = rows.run_rows(flush.runs, _elsewhere(flush.removed, flush.runs))
+            removed = _elsewhere(flush.removed, flush.runs)
+            runs = rows.run_rows(flush.runs, removed, sparse=True)
             self._insert("agent_runs", runs, "StartTime", MONTH)
 
     def canary(self, value: int) -> None:
@@ -111,8 +112,13 @@ class Writer:
 
 def _elsewhere(removed: Sequence[Removed], runs: Sequence[Run]) -> list[Removed]:
     """Without the rows that a live run of the same key replaces by itself."""
-    live = {(run.started_at_ns // HOUR_NS, run.run_id) for run in runs}
-    return [row for row in removed if (row.started_at_ns // HOUR_NS, row.run_id) not in live]
+    live = {_key(run) for run in runs}
+    return [row for row in removed if _key(row) not in live]
+
+
+def _key(row: Run | Removed) -> tuple[int, str, str]:
+    """The sorting key of `agent_runs`."""
+    return (row.started_at_ns // HOUR_NS, row.run_id, row.workspace)
 
 
 def trace_rows(spans: pa.Table, writer_id: int) -> pa.Table:
