@@ -31,7 +31,7 @@ from collector.store.erase import Eraser, Found
 from collector.store.link import StoreLink
 from collector.store.reader import Reader
 from collector.store.recall import Recall
-from collector.store.writer import Flush, Writer
+from collector.store.writer import Flush, Writer, inserts
 from otel_agentrun.redact import Redactor
 from otel_agentrun.step import Event
 
@@ -80,6 +80,7 @@ class Collector:
                 journal=self.journal,
                 assembler=self.assembler,
                 write=self._write,
+                encode=self._encode,
                 recall=self._recall,
                 accounting=self.accounting,
                 settings=settings.pipeline(config),
@@ -241,6 +242,14 @@ class Collector:
 
     def _write(self, flush: Flush) -> None:
         self._writer_for(self.link.get()).write(flush)
+
+    def _encode(self, flush: Flush) -> Callable[[], None]:
+        rows = inserts(
+            flush,
+            inline_value_bytes_max=self.config.store.inline_value_bytes_max,
+            writer_id=self._writer_id,
+        )
+        return lambda: self._writer_for(self.link.get()).insert(rows)
 
     def _committed(self, entries: Sequence[Entry]) -> None:
         for entry in entries:

@@ -108,12 +108,15 @@ class Pipeline:
         on_connected: Callable[[], None] = lambda: None,
         erased: Callable[[], frozenset[str]] = frozenset,
         of_others: Callable[[Collection[str]], Collection[str]] | None = None,
+        encode: Callable[[Flush], Callable[[], None]] | None = None,
     ) -> None:
         """`dead_letters` gives those that wait to be stored; `on_runs` hears of written runs.
 
         `on_connected` is called in the fold thread until it raises no StoreError, before anything
         is read from the journal.  `erased` gives what was erased: nothing of it may be stored.
-        `of_others` gives those that other collectors wrote of, when the store has others.
+        `of_others` gives those that other collectors wrote of, when the store has others.  `encode`
+        makes the rows of a flush and gives what stores them, as `write` would: the rows are made in
+        the fold thread, since two threads in turns at the interpreter's lock are slower than one.
         """
         self._journal = journal
         self._assembler = assembler
@@ -126,6 +129,7 @@ class Pipeline:
         self._on_connected = on_connected
         self._erased = erased
         self._of_others = of_others
+        self._encode = encode
         self._pending = Pending()
         self._writing: Future[None] | None = None
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -417,10 +421,11 @@ class Pipeline:
 
     def _hand_over(self, flush: Flush, pending: Pending) -> None:
         writing: Future[None] = Future()
+        prepared = [(part, self._prepare(part)) for part in salvage.parts(flush)]
 
         def work() -> None:
             try:
-                self._store(flush, pending)
+                self._store(prepared, pending, flush.runs)
             except BaseException as error:  # the fold thread ends with it
                 writing.set_exception(error)
             else:
@@ -430,6 +435,15 @@ class Pipeline:
         threading.Thread(target=work, name="store-writer", daemon=True).start()
         self._writing = writing
 
+    def _prepare(self, part: Flush) -> Callable[[], None]:
+        """What stores one part of a flush."""
+        if self._encode is not None:
+            try:
+                return self._encode(part)
+            except (ValueError, ArithmeticError, pa.ArrowException):
+                pass  # the writer comes to it, and finds the row
+        return partial(self._write, part)
+
     def _await_write(self) -> None:
         if self._writing is not None:
             self._writing.result()
@@ -437,11 +451,16 @@ class Pipeline:
 
     # ------------------------------------------------------------------ the writer thread
 
-    def _store(self, flush: Flush, pending: Pending) -> None:
+    def _store(
+        self,
+        prepared: Sequence[tuple[Flush, Callable[[], None]]],
+        pending: Pending,
+        runs: Sequence[Run],
+    ) -> None:
         began = time.monotonic()
-        for part in salvage.parts(flush):
+        for part, store in prepared:
             try:
-                self._insist(partial(self._write, part), "write")
+                self._insist(store, "write")
             except StoreError as error:
                 self._salvage(part, pending, error)
         if self._left:
@@ -453,10 +472,10 @@ class Pipeline:
         self._accounting.landed((now_ns - at_ns) / 1e9 for at_ns in pending.received_ns)
         if pending.upto is not None:
             self._journal.release(pending.upto)
-        if flush.runs:
-            self.runs_written += len(flush.runs)
+        if runs:
+            self.runs_written += len(runs)
             try:
-                self._on_runs(flush.runs)
+                self._on_runs(runs)
             except StoreError as error:  # who follows hears of the next change
                 log.warning("updates_not_sent", extra={"reason": str(error)})
 

@@ -6,9 +6,9 @@ answer was lost, is written again as a whole.  Runs go last: who sees a run find
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -61,22 +61,19 @@ class Writer:
 
     def write(self, flush: Flush) -> None:
         """Store all of it.  Raises StoreError; then write the same flush again."""
-        if flush.spans:
-            self._write_spans(flush.spans)
-        if flush.logs:
-            logs = pa.Table.from_batches(flush.logs, LOGS)
-            self._insert("otel_logs", logs, "Timestamp", DAY)
-        if flush.events:
-            self._insert("agent_events", rows.event_rows(flush.events), "Timestamp", MONTH)
-        if flush.dead_letters:
-            letters = rows.dead_letter_rows(flush.dead_letters)
-            self._insert("dead_letters", letters, "Timestamp", MONTH)
-        if flush.steps:
-            self._insert("agent_steps", rows.step_rows(flush.steps, sparse=True), "Timestamp", DAY)
-        if flush.runs or flush.removed:
-            removed = _elsewhere(flush.removed, flush.runs)
-            runs = rows.run_rows(flush.runs, removed, sparse=True)
-            self._insert("agent_runs", runs, "StartTime", MONTH)
+        self.insert(
+            inserts(
+                flush,
+                inline_value_bytes_max=self._inline_value_bytes_max,
+                writer_id=self._writer_id,
+            )
+        )
+
+    def insert(self, rows: Iterable[Insert]) -> None:
+        """Store what `inserts` made, in its order.  Raises StoreError; may be repeated."""
+        for insert in rows:
+            for part in by_partition(insert.rows, insert.time, insert.unit):
+                self._store.insert_arrow(insert.table, part)
 
     def canary(self, value: int) -> None:
         """Write `value` (growing, such as a time) and read it back.  Raises StoreError."""
@@ -94,20 +91,49 @@ class Writer:
                 "Check replication lag, and that the URL's host serves what it stores.",
             )
 
-    def _write_spans(self, batches: Sequence[pa.RecordBatch]) -> None:
-        spans = pa.Table.from_batches(batches, SPANS).drop_columns(list(NOT_STORED))
-        spans = spans.combine_chunks()
-        # The index goes first: a trace that is stored but not known would never be folded again.
-        traces = trace_rows(spans, self._writer_id)
-        self._insert("otel_traces_trace_id_ts", traces, "Start", DAY)
-        spans, content = move_large(spans, self._inline_value_bytes_max)
-        if content is not None:
-            self._insert("agent_content", content, "Timestamp", DAY)
-        self._insert("otel_traces", spans, "Timestamp", DAY)
 
-    def _insert(self, table: str, data: pa.Table, time: str, unit: str) -> None:
-        for part in by_partition(data, time, unit):
-            self._store.insert_arrow(table, part)
+class Insert(NamedTuple):
+    """Rows of one table, partitioned by `unit` (day | month) of the column `time`."""
+
+    table: str
+    rows: pa.Table
+    time: str
+    unit: str
+
+
+def inserts(flush: Flush, *, inline_value_bytes_max: int, writer_id: int) -> list[Insert]:
+    """A flush as rows: pure, so that it can be made in another thread than it is stored in."""
+    found: list[Insert] = []
+    if flush.spans:
+        found += _span_inserts(flush.spans, inline_value_bytes_max, writer_id)
+    if flush.logs:
+        found.append(Insert("otel_logs", pa.Table.from_batches(flush.logs, LOGS), "Timestamp", DAY))
+    if flush.events:
+        found.append(Insert("agent_events", rows.event_rows(flush.events), "Timestamp", MONTH))
+    if flush.dead_letters:
+        letters = rows.dead_letter_rows(flush.dead_letters)
+        found.append(Insert("dead_letters", letters, "Timestamp", MONTH))
+    if flush.steps:
+        steps = rows.step_rows(flush.steps, sparse=True)
+        found.append(Insert("agent_steps", steps, "Timestamp", DAY))
+    if flush.runs or flush.removed:
+        removed = _elsewhere(flush.removed, flush.runs)
+        runs = rows.run_rows(flush.runs, removed, sparse=True)
+        found.append(Insert("agent_runs", runs, "StartTime", MONTH))
+    return found
+
+
+def _span_inserts(
+    batches: Sequence[pa.RecordBatch], inline_value_bytes_max: int, writer_id: int
+) -> Iterator[Insert]:
+    spans = pa.Table.from_batches(batches, SPANS).drop_columns(list(NOT_STORED))
+    spans = spans.combine_chunks()
+    # The index goes first: a trace that is stored but not known would never be folded again.
+    yield Insert("otel_traces_trace_id_ts", trace_rows(spans, writer_id), "Start", DAY)
+    spans, content = move_large(spans, inline_value_bytes_max)
+    if content is not None:
+        yield Insert("agent_content", content, "Timestamp", DAY)
+    yield Insert("otel_traces", spans, "Timestamp", DAY)
 
 
 def _elsewhere(removed: Sequence[Removed], runs: Sequence[Run]) -> list[Removed]:
