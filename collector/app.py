@@ -33,7 +33,7 @@ def serve(config: Config) -> None:
     # Open runs are hundreds of thousands of objects without cycles (a forgotten group unties its
     # own): looking through them for garbage again and again cost a third of the fold's time.
     gc.freeze()
-    gc.set_threshold(100_000, 50, 1000)
+    gc.set_threshold(1_000_000, 50, 1000)
     with opened(config, decoders=config.receiver.decoders) as collector:
         run_loop(partial(until_told, collector, announce))
 
