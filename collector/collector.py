@@ -81,6 +81,7 @@ class Collector:
                 assembler=self.assembler,
                 write=self._write,
                 encode=self._encode,
+                normalized=self.intake.normalized,
                 recall=self._recall,
                 accounting=self.accounting,
                 settings=settings.pipeline(config),

@@ -19,6 +19,7 @@ from collector.errors import PermanentError, Refusal, RetryableError
 from collector.journal.journal import Journal
 from collector.journal.segment import RecordKind
 from collector.model import LOGS, SPANS, Signal
+from collector.normalized import Normalized
 from collector.receiver.intake import Encoding, ExportResult
 from collector.runs.run import DeadLetter
 from collector.tombstones import erased_rows, may_hold_erased
@@ -37,6 +38,8 @@ class JournalIntake:
         self._accounting = accounting
         self.erased: frozenset[str] = frozenset()
         """Traces and runs that were erased: spans and log records of them are refused."""
+        self.normalized = Normalized()
+        """Steps of requests that are on their way through the journal."""
         self.dead_letters: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS_MAX)
 
     async def export(
@@ -61,10 +64,13 @@ class JournalIntake:
             prepared = _without_erased(prepared, signal, self.erased)
         if prepared.payload is not None:
             kind = RecordKind.SPANS if signal is Signal.TRACES else RecordKind.LOGS
+            if prepared.steps:
+                self.normalized.put(prepared.payload, prepared.steps)
             try:
                 appended = self._journal.append(kind, prepared.payload, prepared.items)
                 await asyncio.wrap_future(appended)
             except RetryableError as error:
+                self.normalized.take(prepared.payload)
                 self._accounting.refused(signal, error.reason, prepared.items)
                 raise
         for refusal in prepared.refused:
@@ -89,6 +95,7 @@ def _without_erased(prepared: Prepared, signal: Signal, erased: frozenset[str]) 
     refusal = Refusal("erased", count, "the trace was erased; nothing of it is taken again")
     return replace(
         prepared,
+        steps=b"",
         payload=records.encode(rest).to_pybytes() if rest.num_rows else None,
         items=rest.num_rows,
         refused=(*prepared.refused, refusal),

@@ -8,6 +8,7 @@ stays bounded while the store is slow or down: the journal holds the rest.
 from __future__ import annotations
 
 import logging
+import pickle
 import queue
 import threading
 import time
@@ -29,6 +30,7 @@ from collector.journal.entry import Entry, Position
 from collector.journal.journal import Journal
 from collector.journal.segment import RecordKind
 from collector.model import LOGS, SPANS, Signal
+from collector.normalized import Normalized
 from collector.runs.assembler import Assembler, Stored, Unknown
 from collector.runs.run import Changes, DeadLetter, Run
 from collector.store.writer import Flush
@@ -109,6 +111,7 @@ class Pipeline:
         erased: Callable[[], frozenset[str]] = frozenset,
         of_others: Callable[[Collection[str]], Collection[str]] | None = None,
         encode: Callable[[Flush], Callable[[], None]] | None = None,
+        normalized: Normalized | None = None,
     ) -> None:
         """`dead_letters` gives those that wait to be stored; `on_runs` hears of written runs.
 
@@ -117,6 +120,7 @@ class Pipeline:
         `of_others` gives those that other collectors wrote of, when the store has others.  `encode`
         makes the rows of a flush and gives what stores them, as `write` would: the rows are made in
         the fold thread, since two threads in turns at the interpreter's lock are slower than one.
+        `normalized` has steps that were made elsewhere.
         """
         self._journal = journal
         self._assembler = assembler
@@ -130,6 +134,7 @@ class Pipeline:
         self._erased = erased
         self._of_others = of_others
         self._encode = encode
+        self._normalized = normalized or Normalized()
         self._pending = Pending()
         self._writing: Future[None] | None = None
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -293,7 +298,9 @@ class Pipeline:
     def _read(self, entry: Entry, pending: Pending, now_ns: int) -> None:
         if entry.kind is RecordKind.SPANS:
             spans = records.decode(entry.payload, SPANS)
-            self._take_spans(self._without_erased(Signal.TRACES, spans), now_ns)
+            kept = self._without_erased(Signal.TRACES, spans)
+            ready = self._normalized.take(entry.payload)
+            self._take_spans(kept, ready if kept is spans else b"", now_ns)
         elif entry.kind is RecordKind.LOGS:
             batch = self._without_erased(Signal.LOGS, records.decode(entry.payload, LOGS))
             try:
@@ -321,9 +328,11 @@ class Pipeline:
         self._accounting.dropped(signal, "erased", batch.num_rows - kept.num_rows)
         return kept
 
-    def _take_spans(self, batch: pa.RecordBatch, now_ns: int) -> None:
+    def _take_spans(self, batch: pa.RecordBatch, ready: bytes, now_ns: int) -> None:
+        """`ready` are the steps of the batch, pickled by a decoder process of ours, or nothing."""
         try:
-            duplicates = self._assembler.add(normalize.steps_of(batch), now_ns)
+            steps = pickle.loads(ready) if ready else normalize.steps_of(batch)
+            duplicates = self._assembler.add(steps, now_ns)
         except Exception:  # a bug of ours: the spans are stored all the same, and can be re-folded
             log.exception("batch_not_folded")
             duplicates = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from collector.runs.bucket import Node
+from collector.runs.events import RUN_HEARTBEAT, RUN_STARTED
 from collector.runs.identity import Assembly, assemble, group_id
 from collector.runs.run import Changes, PlacedStep, Removed, Run
 from collector.runs.summary import summarize
@@ -18,6 +19,8 @@ from otel_agentrun.dialects.kinds import MODEL
 from otel_agentrun.step import COUNTED, Event, Step
 
 REVISION_SHIFT = 40
+ANNOUNCING = frozenset({RUN_STARTED, RUN_HEARTBEAT})
+"""Events by which a run makes itself known before its first span; others only name one."""
 
 
 class TraceGroup:
@@ -102,7 +105,7 @@ class TraceGroup:
         traces = [trace for trace in self.traces.values() if trace.tops]
         found = assemble(traces) if traces else []
         known = {run.run_id for run in found}
-        named = {event.run_id for event in self.events.values() if event.run_id}
+        named = {e.run_id for e in self.events.values() if e.name in ANNOUNCING and e.run_id}
         # A run that has announced itself and has no span yet.
         started = [
             Assembly(run_id) for run_id in sorted(named - known) if run_id and not self.traces
