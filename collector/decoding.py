@@ -8,6 +8,7 @@ cost one request, not the collector.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import multiprocessing
 import os
@@ -18,14 +19,15 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector import normalize, records
 from collector.errors import Refusal, RetryableError
-from collector.model import SPANS, Signal
+from collector.model import Signal
 from collector.receiver.decode import Decoder, Limits
 from collector.receiver.intake import Encoding
 from collector.redaction import ArrowRedactor
@@ -53,9 +55,15 @@ class Prepared:
 
 
 def prepare(
-    decoder: Decoder, signal_: Signal, body: bytes, encoding: Encoding, ingest: Mapping[str, str]
+    decoder: Decoder,
+    signal_: Signal,
+    body: bytes,
+    encoding: Encoding,
+    ingest: Mapping[str, str],
+    *,
+    with_steps: bool = False,
 ) -> Prepared:
-    """Decode, redact, serialize.  Raises PermanentError."""
+    """Decode, redact, serialize; `with_steps` also normalize.  Raises PermanentError."""
     if signal_ is Signal.METRICS:
         count = decoder.metrics_json if encoding == "json" else decoder.metrics
         return Prepared(payload=None, items=0, received=count(body))
@@ -73,7 +81,16 @@ def prepare(
         values_cut=decoded.values_cut,
         values_redacted=decoded.values_redacted,
         trace_ids=tuple(pc.unique(batch.column("TraceId")).to_pylist()),
+        steps=_pickled_steps(batch) if with_steps and signal_ is Signal.TRACES else b"",
     )
+
+
+def _pickled_steps(batch: pa.RecordBatch) -> bytes:
+    """A good part of the fold's work, done beside it instead of at its lock."""
+    try:
+        return pickle.dumps(normalize.steps_of(batch), pickle.HIGHEST_PROTOCOL)
+    except Exception:  # a bug of ours: the fold comes to it, and says so
+        return b""
 
 
 class DecodePool:
@@ -136,6 +153,9 @@ def _begin_worker(limits: Limits, redaction: RedactSettings, parent: int) -> Non
     global _worker_decoder
     # Ctrl-C goes to the whole process group; the parent ends its workers once it has drained.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What is made here are values without cycles: they need no search for garbage.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
     _worker_decoder = Decoder(limits, ArrowRedactor(redaction))
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
@@ -151,15 +171,7 @@ def _prepare_in_worker(
     signal_: Signal, body: bytes, encoding: Encoding, ingest: dict[str, str]
 ) -> Prepared:
     assert _worker_decoder is not None
-    prepared = prepare(_worker_decoder, signal_, body, encoding, ingest)
-    if signal_ is not Signal.TRACES or prepared.payload is None:
-        return prepared
-    # Half of the fold's work can be done here, beside it, instead of at its lock.
-    try:
-        steps = normalize.steps_of(records.decode(prepared.payload, SPANS))
-    except Exception:  # a bug of ours: the fold comes to it, and says so
-        return prepared
-    return replace(prepared, steps=pickle.dumps(steps, pickle.HIGHEST_PROTOCOL))
+    return prepare(_worker_decoder, signal_, body, encoding, ingest, with_steps=True)
 
 
 def _nothing() -> None:
