@@ -1,8 +1,8 @@
 """A dialect: a module of tables and functions, compiled for reading.
 
 The module has `NAME`, `KEYS`, `recognizes(span)`, `kind(span)`, `role(span, kind)`, and only what
-it needs of `ALSO_READ`, `PREFIXES`, `EVENTS`, `derive`, `usage`, `tool_requests` (hot path) and
-`CONTENT`, `CONTENT_PREFIXES`, `content` (read path).  `recognizes` looks at the scope and at which
+it needs of `ALSO_READ`, `PREFIXES`, `EVENTS`, `LINKS_JOIN`, `label`, `derive`, `usage`,
+`tool_requests` (hot path) and `CONTENT`, `CONTENT_PREFIXES`, `content` (read path).  `recognizes` looks at the scope and at which
 keys there are, never at values: its answer is kept for the shape (`shapes.py`).  Nothing is
 inherited; docs/dialects.md shows how to write one.
 """
@@ -38,7 +38,8 @@ class Dialect:
         self.content_prefixes: tuple[str, ...] = tuple(optional.get("CONTENT_PREFIXES", ()))
         self.also_read: frozenset[str] = frozenset(optional.get("ALSO_READ", ()))
         self.event_names: frozenset[str] = frozenset(optional.get("EVENTS", ()))
-        self.table = Table(module.KEYS, optional.get("PREFIXES", {}))
+        self.joins_by_links: bool = optional.get("LINKS_JOIN", True)
+        self.table = Table(module.KEYS, optional.get("PREFIXES", {}), optional.get("label"))
 
     def reads(self, key: str) -> bool:
         """Does `step()` need this key?  An input only adds its size: see `reads_of_root`."""

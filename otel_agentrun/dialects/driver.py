@@ -57,7 +57,7 @@ def read(span: SpanView, shape: Shape) -> Step:
     step.name = span.name
     step.start_ns = span.start_ns
     step.end_ns = span.end_ns
-    step.links = tuple(span.links) if span.links else ()
+    step.links = tuple(span.links) if span.links and dialect.joins_by_links else ()
     if span.status_code == "Error" or span.events or not STATED.isdisjoint(found):
         stated, error = get("status", ""), get("error_type", "")
         step.status, step.error_type, step.error_message = outcome(span, stated, error)

@@ -54,6 +54,8 @@ NANO_MAX: Final = (1 << 63) - 1
 CACHED_KEYS_MAX: Final = 16_384
 REMEMBERED_MAX: Final = 16_384
 REMEMBERED_CHARS_MAX: Final = 100
+OWN_LABEL_RANK: Final = 100
+"""A dialect's own spelling of a label comes after the keys that all dialects share."""
 
 Convert = Callable[[Any], Any]
 Entry = tuple[str, int, Convert | None, bool]
@@ -138,9 +140,16 @@ def as_is(value: Any) -> Any:
 class Table(dict[str, "Entry | None"]):
     """Attribute key -> what it means.  Unknown keys are classified once and remembered, bounded."""
 
-    def __init__(self, keys: Mapping[str, tuple[str, ...]], prefixes: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        keys: Mapping[str, tuple[str, ...]],
+        prefixes: Mapping[str, str],
+        label: Callable[[str], str] | None = None,
+    ) -> None:
+        """`label` names the label that a key of the dialect's own states, or is "" for none."""
         super().__init__()
-        self._prefixes = tuple(prefixes.items())
+        self._prefixes = tuple((*key.partition("*"), field) for key, field in prefixes.items())
+        self._label = label
         merged = {
             field: (*COMMON.get(field, ()), *keys.get(field, ())) for field in {**COMMON, **keys}
         }
@@ -159,7 +168,9 @@ class Table(dict[str, "Entry | None"]):
         label = run_labels.name_of(key)
         if label is not None:
             return (*label, None, True)
-        for prefix, field in self._prefixes:
-            if key.startswith(prefix):
+        if self._label is not None and (name := self._label(key)):
+            return (name, OWN_LABEL_RANK, None, True)
+        for start, _, end, field in self._prefixes:
+            if key.startswith(start) and key.endswith(end):
                 return (field, 0, as_is, False)
         return None
