@@ -2,9 +2,9 @@
 
 The module has `NAME`, `KEYS`, `recognizes(span)`, `kind(span)`, `role(span, kind)`, and only what
 it needs of `ALSO_READ`, `PREFIXES`, `EVENTS`, `LINKS_JOIN`, `label`, `derive`, `usage`,
-`tool_requests` (hot path) and `CONTENT`, `CONTENT_PREFIXES`, `content` (read path).  `recognizes` looks at the scope and at which
-keys there are, never at values: its answer is kept for the shape (`shapes.py`).  Nothing is
-inherited; docs/dialects.md shows how to write one.
+`tool_requests` (hot path) and `CONTENT`, `CONTENT_PREFIXES`, `content` (read path).  `recognizes`
+looks at the scope and at which keys there are, never at values: its answer is kept for the shape
+(`shapes.py`).  Nothing is inherited; docs/dialects.md shows how to write one.
 """
 
 from __future__ import annotations
