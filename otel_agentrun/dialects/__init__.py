@@ -10,7 +10,15 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from otel_agentrun.dialects import agentrun, genai, messages, openinference, reading, transport
+from otel_agentrun.dialects import (
+    agentrun,
+    genai,
+    messages,
+    openinference,
+    reading,
+    traceloop,
+    transport,
+)
 from otel_agentrun.dialects.dialect import Dialect
 from otel_agentrun.dialects.driver import read
 from otel_agentrun.dialects.reading import Content
@@ -35,8 +43,14 @@ __all__ = [
 REVISION: Final = 1
 """Normalizer revision, part of a run's revision: raise it when the same span gives another step."""
 
-ORDER: Final = tuple(Dialect(module) for module in (agentrun, openinference, genai))
+MODULES: Final = (
+    agentrun,
+    openinference,
+    traceloop,
+    genai,
+)
 """The first that recognizes a span reads it: our own, marked ones, the plain convention."""
+ORDER: Final = tuple(Dialect(module) for module in MODULES)
 UNRECOGNIZED: Final = Dialect(transport)
 ALL: Final = (*ORDER, UNRECOGNIZED)
 SHAPES: Final = Shapes(ORDER, UNRECOGNIZED)

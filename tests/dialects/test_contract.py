@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any
@@ -12,15 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from otel_agentrun import dialects
-from otel_agentrun.dialects import driver
+from otel_agentrun.dialects import driver, transport
 from otel_agentrun.dialects.shapes import SHAPES_MAX, Shapes
 from otel_agentrun.step import Event, Kind, Role, SpanEvent, SpanView, Step, as_number
 from tests.support import captures
 
-MODULES = [
-    importlib.import_module(f"otel_agentrun.dialects.{name}")
-    for name in ("agentrun", "openinference", "genai", "transport")
-]
+MODULES = [*dialects.MODULES, transport]
 IDS = [module.__name__.rpartition(".")[2] for module in MODULES]
 
 
