@@ -13,12 +13,14 @@ from otel_agentrun import arguments, semconv
 from otel_agentrun.dialects import kinds
 from otel_agentrun.dialects import labels as run_labels
 from otel_agentrun.dialects.handoffs import is_handoff, target
-from otel_agentrun.dialects.messages import finish_reasons
+from otel_agentrun.dialects.messages import finish_reasons, text_of
 from otel_agentrun.dialects.shapes import Shape, values
-from otel_agentrun.dialects.status import outcome
+from otel_agentrun.dialects.soft_errors import TOOL_ERROR
+from otel_agentrun.dialects.status import first_line, outcome
 from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.step import SpanView, Step, as_text
 from otel_agentrun.structure import structure as structure_of
+from otel_agentrun.typed_errors import typed_error
 
 RARE: Final = frozenset(
     {
@@ -60,7 +62,8 @@ def read(span: SpanView, shape: Shape) -> Step:
     step.links = tuple(span.links) if span.links and dialect.joins_by_links else ()
     if span.status_code == "Error" or span.events or not STATED.isdisjoint(found):
         stated, error = get("status", ""), get("error_type", "")
-        step.status, step.error_type, step.error_message = outcome(span, stated, error)
+        said = get("error_message", "")
+        step.status, step.error_type, step.error_message = outcome(span, stated, error, said)
     else:
         step.status = kinds.SUCCESS
         step.error_type = step.error_message = ""
@@ -83,6 +86,8 @@ def read(span: SpanView, shape: Shape) -> Step:
             step.tool_requests = dialect.tool_requests(span, found)
     elif kind is kinds.TOOL:
         _add_tool(step, found)
+        if step.status is kinds.ERROR:
+            _explain_tool_error(step, found)
     elif kind is kinds.RETRIEVE:
         step.hit_count = get("hit_count")
     elif kind is kinds.RUN:
@@ -120,6 +125,18 @@ def _add_tool(step: Any, found: Found) -> None:
     if step.role is kinds.HANDOFF or is_handoff(name):
         step.role = kinds.HANDOFF
         step.handoff_to = get("handoff_to", "") or target(name, given)
+
+
+def _explain_tool_error(step: Any, found: Found) -> None:
+    """What its span does not say of a failed call, from its arguments and its result."""
+    given = found.get("arguments")
+    if type(given) is str and given[:1] == "{" and type(arguments.parse(given)) is str:
+        step.error_type = "malformed_call"
+    if not step.error_message and "result" in found:
+        step.error_message = first_line(text_of(found["result"]) or "")
+        typed = typed_error(step.error_type, step.error_message)
+        if typed and step.error_type in ("", TOOL_ERROR):
+            step.error_type = typed
 
 
 def _add_rare(step: Any, found: Found, labels: Labels) -> None:

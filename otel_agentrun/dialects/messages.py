@@ -80,7 +80,7 @@ def parse(value: Any) -> list[Message] | None:
     if isinstance(value, str):
         value = arguments.parse(value)
     if isinstance(value, dict):
-        for key in ("messages", "input", "contents", "generations"):
+        for key in ("messages", "input", "contents", "candidates", "generations"):
             inner = value.get(key)
             if isinstance(inner, list | tuple):
                 return parse(inner)
@@ -123,6 +123,8 @@ def message(item: Any) -> Message | None:
     if role is None and not ({"content", "parts", "tool_calls"} & item.keys()):
         return None
     content = item["parts"] if "parts" in item else item.get("content")
+    if isinstance(content, dict) and "parts" in content:  # a candidate of Gemini's, an ADK response
+        return message({**content, **_only(item, "finish_reason")})
     return build(role, content, item)
 
 

@@ -26,10 +26,13 @@ NAMED: Final = re.compile(r"([A-Za-z_][\w.]*)(?:\((['\"])(.*)\2,?\)|: (.*))", re
 CLASS: Final = re.compile(r"(?:[A-Z][a-z0-9]+){2,}$|.*(?:Error|Exception|Timeout|Exceeded)$")
 
 
-def outcome(span: SpanView, stated: str = "", error: str = "") -> tuple[Status, str, str]:
+def outcome(
+    span: SpanView, stated: str = "", error: str = "", said: str = ""
+) -> tuple[Status, str, str]:
     """(status, error type, error message) of a span.
 
-    `stated` is what the emitter says in an attribute of its own, `error` its `error.type`.  An
+    `stated` is what the emitter says in an attribute of its own, `error` its `error.type`, `said`
+    a message that its dialect found.  An
     exception event alone is no failure (LangGraph passes control between agents by exceptions)
     unless it escaped a span whose status says nothing.
     """
@@ -46,7 +49,7 @@ def outcome(span: SpanView, stated: str = "", error: str = "") -> tuple[Status, 
     message, named = _unwrap(span.status_message)
     if not message:
         message = first_line(
-            as_text(exception.get("exception.message") or "") or span.text("error.message")
+            as_text(exception.get("exception.message") or "") or span.text("error.message") or said
         )
     name = class_name(error or as_text(exception.get("exception.type") or "") or named)
     http = span.integer("http.response.status_code", "http.status_code", "error.code")
