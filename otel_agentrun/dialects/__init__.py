@@ -13,6 +13,7 @@ from typing import Any, Final
 from otel_agentrun.dialects import (
     agentrun,
     genai,
+    litellm,
     messages,
     openinference,
     reading,
@@ -46,6 +47,7 @@ REVISION: Final = 1
 MODULES: Final = (
     agentrun,
     openinference,
+    litellm,
     traceloop,
     genai,
 )

@@ -18,6 +18,8 @@ FLAT: Final = re.compile(r"(\d+)\.(?:message\.)?(.+)")
 FLAT_CALL: Final = re.compile(
     r"tool_calls\.(\d+)\.(?:tool_call\.)?(?:function\.)?(id|name|arguments)"
 )
+FUNCTION_CALL: Final = re.compile(r"function_call\.(name|arguments)")
+"""One requested call per message (LiteLLM, early OpenLLMetry)."""
 FLAT_PART: Final = re.compile(r"contents\.(\d+)\.message_content\.(?:text|content)")
 
 
@@ -37,6 +39,8 @@ def from_flat(attributes: Mapping[str, Any], prefix: str) -> list[messages.Messa
         if call := FLAT_CALL.fullmatch(field):
             slot = calls.setdefault(index, {}).setdefault(int(call.group(1)), {})
             slot[call.group(2)] = value
+        elif call := FUNCTION_CALL.fullmatch(field):
+            calls.setdefault(index, {}).setdefault(0, {})[call.group(1)] = value
         elif part := FLAT_PART.fullmatch(field):
             parts.setdefault(index, {})[int(part.group(1))] = as_text(value)
         elif field in ("role", "content", "name", "tool_call_id", "finish_reason"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -137,6 +138,12 @@ def as_is(value: Any) -> Any:
     return value
 
 
+def _pattern(prefix: str) -> re.Pattern[str]:
+    """A prefix, or a whole key in which `*` stands for one part without dots."""
+    before, star, after = map(re.escape, prefix.partition("*"))
+    return re.compile(f"{before}[^.]+{after}$" if star else before)
+
+
 class Table(dict[str, "Entry | None"]):
     """Attribute key -> what it means.  Unknown keys are classified once and remembered, bounded."""
 
@@ -148,7 +155,7 @@ class Table(dict[str, "Entry | None"]):
     ) -> None:
         """`label` names the label that a key of the dialect's own states, or is "" for none."""
         super().__init__()
-        self._prefixes = tuple((*key.partition("*"), field) for key, field in prefixes.items())
+        self._prefixes = tuple((_pattern(key), field) for key, field in prefixes.items())
         self._label = label
         merged = {
             field: (*COMMON.get(field, ()), *keys.get(field, ())) for field in {**COMMON, **keys}
@@ -170,7 +177,7 @@ class Table(dict[str, "Entry | None"]):
             return (*label, None, True)
         if self._label is not None and (name := self._label(key)):
             return (name, OWN_LABEL_RANK, None, True)
-        for start, _, end, field in self._prefixes:
-            if key.startswith(start) and key.endswith(end):
+        for pattern, field in self._prefixes:
+            if pattern.match(key):
                 return (field, 0, as_is, False)
         return None

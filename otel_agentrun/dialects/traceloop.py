@@ -113,8 +113,7 @@ def recognizes(span: SpanView) -> bool:
 
 
 def kind(span: SpanView) -> Kind:
-    get = span.attributes.get
-    stated = KINDS.get(get(SPAN_KIND, ""))
+    stated = KINDS.get(span.text(SPAN_KIND))
     if stated is not None:
         return stated
     if genai.OPERATION in span.attributes:
@@ -122,7 +121,7 @@ def kind(span: SpanView) -> Kind:
     if span.scope in STORES:
         searched = span.name.rpartition(".")[2] in SEARCHES
         return kinds.RETRIEVE if searched else kinds.OTHER
-    return REQUESTS.get(get(REQUEST_TYPE, ""), kinds.OTHER)
+    return REQUESTS.get(span.text(REQUEST_TYPE), kinds.OTHER)
 
 
 def role(span: SpanView, kind: Kind) -> Role:

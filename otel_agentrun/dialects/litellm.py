@@ -1,0 +1,233 @@
+"""Spans of LiteLLM's OpenTelemetry callback, in the SDK and in the proxy, as steps.
+
+Source: BerriAI/litellm, litellm/integrations/opentelemetry.py, 1.106.2 (capture
+tests/captures/litellm) and 1.109.1 (by source).  A call is `litellm_request` (the convention's
+attributes) with a child `raw_gen_ai_request` (what the provider was sent and answered, as Python's
+repr).  Under a span of the application there is no `litellm_request`: its attributes are written
+onto that span, each call over the one before, so that span is not read as a call.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from otel_agentrun import arguments
+from otel_agentrun.dialects import genai, kinds, messages, sources
+from otel_agentrun.dialects.tables import Found, Labels, as_count
+from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, Usage
+
+NAME: Final = "litellm"
+CHECKED: Final = "litellm 1.106.2 (SDK; chat completions), 1.109.1 by source"
+CANNOT_TELL: Final[tuple[str, ...]] = (
+    "Tool calls and their errors: the application runs tools itself, without a span; what the "
+    "model asked for is known.",
+    "Which calls are one run: without a span around them each call is a trace and a run of its "
+    "own.",
+    "Calls that were given the same `metadata` object as an earlier one: their spans are lost.",
+    "An application's failure outside of its model calls.",
+    "Under a span of the application: failed calls, but for the last one's error on that span.",
+    "Streamed calls under a span of the application: tokens.",
+)
+
+SCOPE: Final = "litellm"
+CALL_ID: Final = "litellm.call_id"
+REQUEST_TYPE: Final = "llm.request.type"
+USAGE: Final = "metadata.usage_object"
+
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    **genai.KEYS,
+    "reported_cost": ("gen_ai.cost.total_cost", *genai.KEYS["reported_cost"]),
+    "usage_details": (USAGE,),
+    "guardrail_status": ("guardrail_status",),
+}
+PREFIXES: Final[Mapping[str, str]] = {
+    "gen_ai.completion.": "flat_output",
+    "llm.*.usage": "raw_usage",
+    "llm.*.usageMetadata": "raw_usage",
+    "llm.*.choices": "raw_output",
+    "llm.*.content": "raw_output",
+    "llm.*.output": "raw_output",
+    "llm.*.candidates": "raw_output",
+    "llm.*.id": "raw_id",
+    "llm.*.responseId": "raw_id",
+    "llm.*.model": "raw_model",
+    "llm.*.stop_reason": "raw_reason",
+}
+"""`llm.<provider>.<parameter>`: each provider's own request and response."""
+ALSO_READ: Final = frozenset({genai.OPERATION, CALL_ID, REQUEST_TYPE})
+EVENTS: Final = genai.EVENTS
+
+CALLS: Final[Mapping[str, Kind]] = {
+    "completion": kinds.MODEL,
+    "text_completion": kinds.MODEL,
+    "embedding": kinds.MODEL,
+    "responses": kinds.MODEL,
+    "nthropic_messages": kinds.MODEL,  # `anthropic_messages` without its first letter
+    "generate_content": kinds.MODEL,
+    "generate_content_stream": kinds.MODEL,
+    "image_generation": kinds.MODEL,
+    "transcription": kinds.MODEL,
+    "speech": kinds.MODEL,
+    "rerank": kinds.RETRIEVE,
+    "vector_store_search": kinds.RETRIEVE,
+    "moderation": kinds.VALIDATE,
+    "call_mcp_tool": kinds.TOOL,
+}
+"""`call_type` in the place of an operation's name -> kind; asynchronous ones start with an "a"."""
+RAW: Final = "raw_gen_ai_request"
+RAW_FIELDS: Final[Mapping[str, str]] = {"response_id": "raw_id", "model": "raw_model"}
+GUARDRAIL: Final = "guardrail"
+
+CONTENT: Final[Mapping[str, tuple[str, ...]]] = genai.CONTENT
+CONTENT_PREFIXES: Final = (*genai.CONTENT_PREFIXES, "llm.")
+
+LABELS: Final[Mapping[str, str]] = {
+    "llm.user": "user_id",
+    "metadata.user_api_key_end_user_id": "user_id",
+    "metadata.user_api_key_alias": "virtual_key",
+    "metadata.user_api_key_team_alias": "tags.team",
+}
+COUNTS: Final[Mapping[str, re.Pattern[str]]] = {
+    field: re.compile(rf"""['"](?:{"|".join(names)})['"]: ?(\d+)""")
+    for field, names in {
+        "input_tokens": ("prompt_tokens", "input_tokens", "promptTokenCount"),
+        "output_tokens": ("completion_tokens", "output_tokens", "candidatesTokenCount"),
+        "cache_read_tokens": (
+            "cached_tokens", "cache_read_input_tokens", "cachedContentTokenCount",
+        ),
+        "cache_write_tokens": ("cache_creation_input_tokens", "cache_write_tokens"),
+        "reasoning_tokens": ("reasoning_tokens", "thoughtsTokenCount"),
+    }.items()
+}  # fmt: skip
+"""Counts within the repr (or JSON) of a usage object: a search, as parsing takes 50 µs."""
+FINISH: Final = re.compile(r"""['"]finish_?[rR]eason['"]: ?['"](\w+)['"]""")
+CALL_MARKS: Final = (
+    "tool_calls': [",
+    "tool_use",
+    "function_call",
+    "functionCall",
+    'tool_calls": [',
+)
+
+
+def recognizes(span: SpanView) -> bool:
+    return span.scope == SCOPE or CALL_ID in span.attributes
+
+
+def kind(span: SpanView) -> Kind:
+    if span.scope != SCOPE:
+        return kinds.OTHER
+    if span.name == GUARDRAIL:
+        return kinds.VALIDATE
+    operation = span.text(genai.OPERATION)
+    if not operation:
+        is_raw = span.name == RAW or any(key.startswith("llm.") for key in span.attributes)
+        return kinds.MODEL if is_raw else kinds.OTHER
+    known = genai.KINDS.get(operation) or CALLS.get(operation) or CALLS.get(operation[1:])
+    return known or (kinds.MODEL if REQUEST_TYPE in span.attributes else kinds.OTHER)
+
+
+def role(span: SpanView, kind: Kind) -> Role:
+    return genai.role(span, kind)
+
+
+def label(key: str) -> str:
+    return LABELS.get(key, "")
+
+
+def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
+    genai.derive(span, kind, found, labels)
+    if kind is kinds.MODEL:
+        _derive_raw(found)
+    elif kind is kinds.VALIDATE and found.get("guardrail_status") == "guardrail_intervened":
+        found.setdefault("status", "error")
+        found.setdefault("error_type", "guardrail_intervened")
+
+
+def _derive_raw(found: Found) -> None:
+    for field in ("response_id", "model"):
+        if field not in found and RAW_FIELDS[field] in found:
+            found[field] = str(found[RAW_FIELDS[field]])
+    if "finish_reasons" not in found:
+        reason = FINISH.search(str(found.get("raw_output", "")))
+        if "raw_reason" in found:
+            found["finish_reasons"] = (str(found["raw_reason"]),)
+        elif reason:
+            found["finish_reasons"] = (reason.group(1),)
+    if "raw_output" in found:
+        found.setdefault("output", found["raw_output"])
+
+
+def usage(span: SpanView, found: Found) -> Usage | None:
+    """Counts from attributes, details from the usage object.
+
+    A raw answer of Anthropic's API counts cached tokens apart from the input; Gemini's counts
+    thoughts apart from the output.
+    """
+    get = found.get
+    details = str(get("usage_details") or get("raw_usage") or "")
+    counts = {field: get(field) for field in COUNTS}
+    for field, pattern in COUNTS.items():
+        if counts[field] is None and (matched := pattern.search(details)):
+            counts[field] = as_count(matched.group(1))
+    if all(count is None for count in counts.values()):
+        return None
+    if "usage_details" not in found and "input_tokens" not in found:
+        if "prompt_tokens" not in details and "cache_read_input_tokens" in details:
+            parts: tuple[str, ...] = ("input_tokens", "cache_read_tokens", "cache_write_tokens")
+            counts["input_tokens"] = sum(counts[part] or 0 for part in parts)
+        elif "candidatesTokenCount" in details:
+            parts = ("output_tokens", "reasoning_tokens")
+            counts["output_tokens"] = sum(counts[part] or 0 for part in parts)
+    return Usage(**counts)
+
+
+def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
+    raw = found.get("raw_output")
+    if raw is not None:
+        text = str(raw)
+        if not any(mark in text for mark in CALL_MARKS):
+            return ()
+        return messages.tool_requests(_messages(raw) or ())
+    asked = genai.tool_requests(span, found)
+    if asked or "flat_output" not in found:
+        return asked
+    return messages.tool_requests(sources.from_flat(span.attributes, "gen_ai.completion.") or ())
+
+
+def _messages(raw: Any) -> list[messages.Message] | None:
+    """The answer in a raw response: choices, candidates, or the content of one message."""
+    value = arguments.parse(raw) if isinstance(raw, str) else raw
+    if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        if "content" in value[0] and "finishReason" in value[0]:  # Gemini
+            value = [candidate.get("content") for candidate in value]
+        elif "message" not in value[0] and "role" not in value[0]:
+            value = [{"role": "assistant", "content": value}]
+    return messages.parse(value)
+
+
+def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, Any]:
+    out = dict(genai.content(span, kind, logs))
+    for key, value in span.attributes.items():
+        if not key.startswith("llm."):
+            continue
+        name = key.rpartition(".")[2]
+        if name == "tools":
+            out.setdefault("tools_offered", value)
+        elif name in ("messages", "contents"):
+            out.setdefault("messages_in", messages.parse(value))
+        elif name in ("choices", "candidates", "content", "output"):
+            out.setdefault("messages_out", _messages(value))
+        elif name == "system":
+            out.setdefault("system_instructions", value)
+    asked = out.get("messages_out")
+    if asked and span.get(messages.OUTPUT_MESSAGES):
+        # `gen_ai.output.messages` has the text, the flattened keys what was asked for.
+        said = messages.parse(span.get(messages.OUTPUT_MESSAGES)) or []
+        calls = [call for one in asked for call in one.get("tool_calls", ())]
+        if said and calls and not any("tool_calls" in one for one in said):
+            messages.with_calls(said[0], calls)
+            out["messages_out"] = said
+    return {field: value for field, value in out.items() if value}
