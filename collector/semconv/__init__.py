@@ -1,0 +1,1 @@
+"""The registry of names (`schemas/semconv`), and the check of telemetry against it."""
