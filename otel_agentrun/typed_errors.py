@@ -57,10 +57,19 @@ BY_MESSAGE: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
             r"|timeout (of|after|exceeded|expired)",
         ),
         ("auth_error", r"\binvalid api key|incorrect api key|unauthori[sz]ed\b|permission denied"),
-        ("unknown_tool", r"unknown tool\b|no tool named|tool .{1,80} not found"),
+        (
+            "unknown_tool",
+            r"unknown tool\b|no tool named|tool .{1,80} not found|function .{1,80} not found"
+            r"|\btool .{1,80} is not available",
+        ),
+        ("malformed_call", r"invalid json.{0,40}argument|arguments? (is|are) not valid json"),
+        ("output_parse_error", r"could not parse (llm|model) output|for output validation"),
         ("connection_error", r"connection (refused|reset|error)|name or service not known"),
     )
 )
+
+TYPES: Final = frozenset(typed for typed, _ in (*BY_NAME, *BY_MESSAGE))
+"""A dialect or an emitter may have said it already."""
 
 STATUS_IN_MESSAGE: Final = re.compile(
     r"(?:error code|status[_ ]?code|http(?:/\d(?:\.\d)?)?(?: status)?)\W{0,3}\s?([1-5]\d\d)\b",
@@ -91,6 +100,8 @@ def typed_error(name: str, message: str = "", status_code: int | None = None) ->
     `name` is an exception class or an `error.type`.  A message decides before a generic class name
     ("BadRequestError" that says the context is too long), after a telling one.
     """
+    if name in TYPES:
+        return name
     short = class_name(name)
     from_name = next((typed for typed, pattern in BY_NAME if pattern.search(short)), "")
     if from_name and from_name not in ("validation_error", "upstream_5xx"):

@@ -11,12 +11,19 @@ from functools import lru_cache
 from typing import Any, Final
 
 from otel_agentrun.dialects import (
+    adk,
+    agent_framework,
     agentrun,
+    anthropic_sdk,
+    autogen,
     genai,
     litellm,
     messages,
     openinference,
+    openlit,
+    pydantic_ai,
     reading,
+    strands,
     traceloop,
     transport,
 )
@@ -48,7 +55,14 @@ MODULES: Final = (
     agentrun,
     openinference,
     litellm,
+    openlit,
     traceloop,
+    pydantic_ai,
+    strands,
+    adk,
+    agent_framework,
+    autogen,
+    anthropic_sdk,
     genai,
 )
 """The first that recognizes a span reads it: our own, marked ones, the plain convention."""

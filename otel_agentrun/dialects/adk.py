@@ -15,7 +15,7 @@ from otel_agentrun.dialects import genai, kinds
 from otel_agentrun.dialects.dialect import table_usage
 from otel_agentrun.dialects.soft_errors import soft_error
 from otel_agentrun.dialects.tables import Found, Labels
-from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, Usage
+from otel_agentrun.step import Event, Kind, Role, SpanView, Usage
 
 NAME: Final = "adk"
 CHECKED: Final = "google-adk 2.13.0 (schemas 1 and 2), 1.16.0 from its source"
@@ -103,9 +103,11 @@ def _disjoint(model: str) -> bool:
     return model.startswith(OWN_PATHS) or ("/" not in model and model.startswith(DISJOINT))
 
 
-def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
-    return genai.tool_requests(span, found)
+tool_requests = genai.tool_requests
 
 
 def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, Any]:
-    return genai.content(span, kind, logs)
+    out = dict(genai.content(span, kind, logs))
+    if span.get(genai.OPERATION) == "compact_events":
+        out["context_compacted"] = True
+    return out

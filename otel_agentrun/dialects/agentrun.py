@@ -15,6 +15,8 @@ from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest
 
 NAME: Final = "agentrun"
+CHECKED: Final = "the SDK of this repository"
+CANNOT_TELL: Final[tuple[str, ...]] = ()
 
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     **genai.KEYS,

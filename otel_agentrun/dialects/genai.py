@@ -8,6 +8,7 @@ others send as plain GenAI, from captures.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -17,7 +18,17 @@ from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, as_text
 
 NAME: Final = "genai"
+CHECKED: Final = (
+    "GenAI conventions at commit fe5608e and v1.28 to v1.41; "
+    "opentelemetry-instrumentation-openai-v2 2.4b0 in both modes"
+)
+CANNOT_TELL: Final = (
+    "openai-v2 sends no cached and no reasoning tokens, and no span for `responses.create`.",
+    "A client's instrumentation knows no tools: without spans of the application's own, a tool "
+    "call is seen in the next call's messages only, and when it ran is not.",
+)
 OPERATION: Final = "gen_ai.operation.name"
+TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
 
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "provider": ("gen_ai.provider.name", "gen_ai.system"),
@@ -96,8 +107,11 @@ KINDS: Final[Mapping[str, Kind]] = {
 """Operation -> kind; others (`create_agent`, `execute_event_loop_cycle`, ...) are OTHER."""
 
 FRAMEWORKS: Final = frozenset(
-    {"strands-agents", "microsoft.agent_framework", "gcp.vertex.agent", "langchain", "langgraph"}
-)
+    {
+        "strands-agents", "microsoft.agent_framework", "gcp.vertex.agent", "langchain", "langgraph",
+        "autogen",
+    }
+)  # fmt: skip
 """Provider names that are frameworks: no price list knows them."""
 
 CONTENT: Final[Mapping[str, tuple[str, ...]]] = {
@@ -112,7 +126,7 @@ CONTENT: Final[Mapping[str, tuple[str, ...]]] = {
     "arguments": ("gen_ai.tool.call.arguments", "tool_arguments"),
     "result": ("gen_ai.tool.call.result", "tool_response"),
     "output": ("final_result",),
-    "tools_offered": ("gen_ai.tool.definitions", "gen_ai.agent.tools"),
+    "tools_offered": (TOOL_DEFINITIONS, "gen_ai.agent.tools"),
     "query": ("gen_ai.retrieval.query.text", "gen_ai.memory.query.text"),
     "data_source": ("gen_ai.data_source.id", "gen_ai.memory.store.id"),
     "top_k": ("gen_ai.retrieval.top_k",),
@@ -146,6 +160,10 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
     if "currency" in found and found["currency"] != "USD":
         found.pop("reported_cost", None)
     if kind is kinds.MODEL:
+        reasons = found.get("finish_reasons") or _finish_reasons(span, found)
+        for reason in reasons:
+            if (typed := BAD_ENDS.get(messages.finish_reason(reason))) is not None:
+                found["status"], found["error_type"] = "error", typed
         return
     if kind is kinds.TOOL:
         if "arguments" not in found or "result" not in found:
@@ -157,6 +175,29 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
         hits = _hits(found["documents"])
         if hits is not None:
             found["hit_count"] = hits
+
+
+def _finish_reasons(span: SpanView, found: Found) -> tuple[str, ...]:
+    """Why a call ended, from its output messages or its events where no attribute says so."""
+    sent = found.get("output")
+    reasons = REASON.findall(sent) if type(sent) is str and '"finish_reason"' in sent else []
+    for event in span.events:
+        if event.name == messages.CHOICE and event.attributes.get("finish_reason"):
+            reasons.append(as_text(event.attributes["finish_reason"]))
+        elif event.name == messages.DETAILS:
+            reasons += REASON.findall(as_text(event.attributes.get(messages.OUTPUT_MESSAGES, "")))
+    if reasons:
+        found["finish_reasons"] = tuple(reasons)
+    return tuple(reasons)
+
+
+REASON: Final = re.compile(r'"finish_reason":\s*"([^"\\]{1,64})"')
+BAD_ENDS: Final[Mapping[str, str]] = {
+    "malformed_function_call": "malformed_call",
+    "malformed_tool_call": "malformed_call",
+    "unexpected_tool_call": "unknown_tool",
+}
+"""Finish reasons (Gemini's) of calls that gave nothing to work with -> typed error."""
 
 
 def _hits(documents: Any) -> int | None:
@@ -277,4 +318,26 @@ def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, A
         ):
             if found:
                 out.setdefault(field, found)
+    for record in logs:
+        if offered := record.attributes.get(TOOL_DEFINITIONS):
+            out.setdefault("tools_offered", offered)
+    if kind is kinds.MODEL and _compacted(span, logs):
+        out["context_compacted"] = True
     return out
+
+
+COMPACTION: Final = re.compile(r'"(type|finish_reason)":\s*"compaction"')
+
+
+def _compacted(span: SpanView, logs: Sequence[Event]) -> bool:
+    """Whether a part of the history was replaced by a summary, before the call or by it."""
+    if "compaction" in span.strings("gen_ai.response.finish_reasons"):
+        return True
+    places: list[Mapping[str, Any]] = [span.attributes]
+    places += [event.attributes for event in span.events]
+    places += [record.attributes for record in logs]
+    sent = (place.get(key) for place in places for key in MESSAGES)
+    return any(COMPACTION.search(as_text(text)) for text in sent if text)
+
+
+MESSAGES: Final = (messages.INPUT_MESSAGES, messages.OUTPUT_MESSAGES)

@@ -1,0 +1,92 @@
+"""Spans of Pydantic AI, instrumentation versions 1 to 5.
+
+Source: pydantic-ai-slim 2.68.0, pydantic_ai/_instrumentation.py and
+capabilities/instrumentation.py; 1.107.0, pydantic_ai/models/instrumented.py.  Version 1 keeps messages in one attribute of JSON
+events, 2 (the default of 1.x) in `gen_ai.*.messages` and names spans `agent run` and `running
+tool`, later ones follow the conventions; before 2.x agent spans repeat their calls' usage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from otel_agentrun import arguments
+from otel_agentrun.dialects import genai, kinds, messages
+from otel_agentrun.dialects.tables import Found, Labels
+from otel_agentrun.step import Event, Kind, SpanView, ToolRequest
+
+NAME: Final = "pydantic_ai"
+CHECKED: Final = "pydantic-ai 2.68.0, and 1.107.10 in its versions 1 and 2"
+CANNOT_TELL: Final = (
+    "A conversation id is new for every run and sub-agent, unless the application gives one.",
+    "A call of a tool that does not exist has no span.",
+)
+SCOPE: Final = "pydantic-ai"
+
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    **genai.KEYS,
+    "agent_name": (*genai.KEYS["agent_name"], "agent_name"),
+    "input": (*genai.KEYS["input"], "all_messages_events"),
+    "output": (*genai.KEYS["output"], "final_result"),
+    "retry_cause": ("pydantic_ai.tool.retry.cause",),
+    "output_retry_cause": ("pydantic_ai.output.retry.cause",),
+    "deferral": ("pydantic_ai.tool.deferral.name",),
+}
+EVENTS_JSON: Final = "events"
+ALSO_READ: Final = genai.ALSO_READ | {EVENTS_JSON}
+EVENTS: Final = genai.EVENTS
+CONTENT: Final[Mapping[str, tuple[str, ...]]] = genai.CONTENT
+CONTENT_PREFIXES: Final = genai.CONTENT_PREFIXES
+PARAMETERS: Final = "model_request_parameters"
+
+OUTPUT_TOOL: Final = "final_result"
+"""The tool that a model calls to give a structured answer, unless the application renames it."""
+TYPES: Final[Mapping[str, str]] = {
+    "validation_error": "validation_error",
+    "unknown_tool": "unknown_tool",
+    "unavailable_tool": "unknown_tool",
+}
+"""Cause of a retry -> typed error; `model_retry` is the tool's own wish."""
+DEFERRED: Final = ("CallDeferred", "ApprovalRequired")
+
+
+def recognizes(span: SpanView) -> bool:
+    return span.scope == SCOPE and genai.OPERATION in span.attributes
+
+
+kind = genai.kind
+role = genai.role
+
+
+def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
+    genai.derive(span, kind, found, labels)
+    if kind is not kinds.TOOL:
+        return
+    if found.get("deferral") in DEFERRED:
+        found["status"] = "skipped"  # somebody else runs it, or has to approve it first
+    elif "output_retry_cause" in found:
+        found["error_type"] = "output_parse_error"
+    elif "retry_cause" in found and (typed := TYPES.get(found["retry_cause"])):
+        is_output = typed == "validation_error" and found.get("tool_name") == OUTPUT_TOOL
+        found["error_type"] = "output_parse_error" if is_output else typed
+
+
+def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
+    sent = span.attributes.get(EVENTS_JSON)
+    if sent is None or "output" in found:
+        return genai.tool_requests(span, found)
+    if type(sent) is str and '"tool_calls"' not in sent:
+        return ()
+    # Version 1: what was said before, then the answer.
+    said = arguments.parse(sent) if isinstance(sent, str) else sent
+    return messages.tool_requests(messages.parse(said[-1:]) or ()) if type(said) is list else ()
+
+
+def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, Any]:
+    out = dict(genai.content(span, kind, logs))
+    if not span.has("gen_ai.tool.definitions") and (offered := span.get(PARAMETERS)):
+        parsed = arguments.parse(offered) if isinstance(offered, str) else offered
+        if isinstance(parsed, Mapping):
+            out["tools_offered"] = parsed.get("function_tools")
+    return out
