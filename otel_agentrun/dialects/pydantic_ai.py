@@ -1,9 +1,10 @@
 """Spans of Pydantic AI, instrumentation versions 1 to 5.
 
 Source: pydantic-ai-slim 2.68.0, pydantic_ai/_instrumentation.py and
-capabilities/instrumentation.py; 1.107.0, pydantic_ai/models/instrumented.py.  Version 1 keeps messages in one attribute of JSON
-events, 2 (the default of 1.x) in `gen_ai.*.messages` and names spans `agent run` and `running
-tool`, later ones follow the conventions; before 2.x agent spans repeat their calls' usage.
+capabilities/instrumentation.py; 1.107.0, pydantic_ai/models/instrumented.py.  Version 1 keeps
+messages in one attribute of JSON events, 2 (the default of 1.x) in `gen_ai.*.messages` and names
+spans `agent run` and `running tool`, later ones follow the conventions; before 2.x agent spans
+repeat the usage of their calls.
 """
 
 from __future__ import annotations
