@@ -60,7 +60,6 @@ class Collector:
         key = load_or_create_key(config.data_dir / "redaction.key")
         rules = settings.redaction(config, key)
         pool = DecodePool(settings.decode_limits(config), rules, processes=decoders)
-        pool.warm_up()
         self._redactor = Redactor(rules)
         self.accounting = Accounting()
         self.updates = Updates()

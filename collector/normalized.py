@@ -15,7 +15,7 @@ BYTES_MAX: Final = 64 << 20
 
 
 class Normalized:
-    """Pickled steps by the journal record they belong to.  Safe to use from any thread."""
+    """Columns of steps by the journal record they belong to.  Safe to use from any thread."""
 
     def __init__(self, bytes_max: int = BYTES_MAX) -> None:
         self._bytes_max = bytes_max

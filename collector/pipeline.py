@@ -8,7 +8,6 @@ stays bounded while the store is slow or down: the journal holds the rest.
 from __future__ import annotations
 
 import logging
-import pickle
 import queue
 import threading
 import time
@@ -33,6 +32,8 @@ from collector.model import LOGS, SPANS, Signal
 from collector.normalized import Normalized
 from collector.runs.assembler import Assembler, Stored, Unknown
 from collector.runs.run import Changes, DeadLetter, Run
+from collector.store import step_columns
+from collector.store.rows import MadeSteps
 from collector.store.writer import Flush
 from collector.tombstones import erased_rows, may_hold_erased
 from otel_agentrun.step import Event
@@ -78,6 +79,7 @@ class Pending:
     events: set[str] = field(default_factory=set)
     """Ids of the events among `items`: those of log records count as logs."""
     letters: list[DeadLetter] = field(default_factory=list)
+    made: list[MadeSteps] = field(default_factory=list)
     received_ns: list[int] = field(default_factory=list)
     """When each request with spans was received."""
     rows: int = 0
@@ -329,9 +331,14 @@ class Pipeline:
         return kept
 
     def _take_spans(self, batch: pa.RecordBatch, ready: bytes, now_ns: int) -> None:
-        """`ready` are the steps of the batch, pickled by a decoder process of ours, or nothing."""
+        """`ready` are the steps of the batch, made by a decoder process of ours, or nothing."""
         try:
-            steps = pickle.loads(ready) if ready else normalize.steps_of(batch)
+            if ready:
+                columns = step_columns.from_bytes(ready)
+                steps = step_columns.decode(columns)
+                self._pending.made.append((steps, columns))
+            else:
+                steps = normalize.steps_of(batch)
             duplicates = self._assembler.add(steps, now_ns)
         except Exception:  # a bug of ours: the spans are stored all the same, and can be re-folded
             log.exception("batch_not_folded")
@@ -408,6 +415,7 @@ class Pipeline:
             spans=pending.spans,
             logs=pending.logs,
             steps=changes.steps,
+            made=pending.made,
             runs=changes.runs,
             removed=changes.removed,
             events=changes.events,

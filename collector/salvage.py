@@ -28,7 +28,7 @@ def parts(flush: Flush) -> Iterator[Flush]:
     for names in (*((name,) for name in ORDER[:-2]), ORDER[-2:]):
         rows = {name: getattr(flush, name) for name in names}
         if any(rows.values()):
-            yield Flush(**rows)
+            yield Flush(**rows, made=flush.made if "steps" in names else ())
 
 
 def salvage(flush: Flush, write: Callable[[Flush], None]) -> Iterator[tuple[str, Any, StoreError]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pickle
 import signal
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from collector.errors import PermanentError, RetryableError
 from collector.model import SPANS, Signal
 from collector.normalized import Normalized
 from collector.receiver.decode import Limits
+from collector.store import step_columns
 from otel_agentrun.redact import RedactSettings
 from tests.support.traffic import AgentRun, request
 
@@ -43,7 +43,7 @@ def test_steps_made_in_the_process_are_those_of_the_record(pool: DecodePool) -> 
 
     assert prepared.payload is not None
     again = normalize.steps_of(records.decode(prepared.payload, SPANS))
-    assert pickle.loads(prepared.steps) == again
+    assert step_columns.decode(step_columns.from_bytes(prepared.steps)) == again
     assert (prepared.items, len(prepared.trace_ids)) == (120, 20)
 
 

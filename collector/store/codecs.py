@@ -25,6 +25,14 @@ TEXTS: Final = pa.list_(pa.string())
 class Codec:
     encode: Callable[[Sequence[Any]], pa.Array]
     decode: Callable[[pa.ChunkedArray], list[Any]]
+    default: Any
+    """What the engine fills in for a column that is not there."""
+
+    def is_default(self, column: Sequence[Any]) -> bool:
+        """Whether a column holds nothing but the default."""
+        if self.default is None:
+            return column.count(None) == len(column)
+        return not any(column)
 
 
 def _or_repaired(type_: pa.DataType, repair: Callable[[Any], Any]) -> Callable[..., pa.Array]:
@@ -118,25 +126,27 @@ def _decode_tuples(column: pa.ChunkedArray) -> list[tuple[str, ...]]:
     return found
 
 
-TEXT: Final = Codec(_or_repaired(pa.string(), clean_text), to_list)
-INT: Final = Codec(_int64, to_list)
-OPTIONAL_INT: Final = Codec(_int64, to_list)
+TEXT: Final = Codec(_or_repaired(pa.string(), clean_text), to_list, "")
+INT: Final = Codec(_int64, to_list, 0)
+OPTIONAL_INT: Final = Codec(_int64, to_list, None)
 """`int | None`: a Nullable column, in which 0 is not the default."""
-UINT: Final = Codec(_or_repaired(pa.uint64(), _clamped(0, UINT64_MAX)), to_list)
-BOOL: Final = Codec(lambda values: pa.array(values, pa.bool_()), to_list)
-TIMES: Final = Codec(_encode_times, _decode_times)
+UINT: Final = Codec(_or_repaired(pa.uint64(), _clamped(0, UINT64_MAX)), to_list, 0)
+BOOL: Final = Codec(lambda values: pa.array(values, pa.bool_()), to_list, False)
+TIMES: Final = Codec(_encode_times, _decode_times, 0)
 """Unix nanoseconds."""
-TUPLES: Final = Codec(_texts, _decode_tuples)
-MAPS: Final = Codec(_encode_maps, _decode_maps)
+TUPLES: Final = Codec(_texts, _decode_tuples, ())
+MAPS: Final = Codec(_encode_maps, _decode_maps, {})
 TUPLES_OF_TUPLES: Final = Codec(
     _or_repaired(pa.list_(TEXTS), lambda rows: [_clean_texts(row) for row in rows]),
     lambda column: [tuple(tuple(row) for row in rows) for rows in column.to_pylist()],
+    (),
 )
 TUPLES_OF_TIMES: Final = Codec(
     lambda values: _or_repaired(
         pa.list_(pa.int64()), lambda row: [_clamped(INT64_MIN, INT64_MAX)(v) for v in row]
     )(values).cast(pa.list_(TIME)),
     lambda column: [tuple(row) for row in column.cast(pa.list_(pa.int64())).to_pylist()],
+    (),
 )
 
 BY_ANNOTATION: Final[Mapping[str, Codec]] = {

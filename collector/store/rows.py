@@ -6,7 +6,7 @@ or `Step` needs a migration and nothing here; what is named or built otherwise i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any, Final
@@ -14,11 +14,9 @@ from typing import Any, Final
 import pyarrow as pa
 
 from collector.runs.run import Counts, DeadLetter, Finding, PlacedStep, Removed, Run
+from collector.store import step_columns
 from collector.store.codecs import (
-    BOOL,
     BY_ANNOTATION,
-    INT,
-    OPTIONAL_INT,
     TEXT,
     TIMES,
     TUPLES,
@@ -28,9 +26,8 @@ from collector.store.codecs import (
     Codec,
     to_list,
 )
-from otel_agentrun.step import Event, Kind, Role, Status, Step, ToolRequest, Usage
-
-NO_USAGE: Final = Usage()
+from collector.store.step_columns import camel
+from otel_agentrun.step import Event, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +37,6 @@ class Field:
     column: str
     attribute: str
     codec: Codec
-
-
-def camel(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))
 
 
 def _fields(
@@ -60,27 +53,7 @@ def _fields(
     return tuple(found)
 
 
-STEP: Final = _fields(
-    Step,
-    {
-        "version": ("SpanVersion", UINT),
-        "kind": ("Kind", TEXT),
-        "role": ("Role", TEXT),
-        "status": ("Status", TEXT),
-        "start_ns": ("Timestamp", TIMES),
-        "end_ns": ("EndTime", TIMES),
-        # What the emitter said, beside what the fold made of it.
-        "run_id": ("EnclosingRunId", TEXT),
-        "agent_name": ("EmittedAgentName", TEXT),
-        "attempt": ("EmittedAttempt", INT),
-        "cost_nano_usd": ("EmittedCostNanoUsd", OPTIONAL_INT),
-        "usage": None,
-        "tool_requests": None,
-        "links": None,
-    },
-)
 PLACED: Final = _fields(PlacedStep, {"step": None, "revision": ("Version", UINT)})
-USAGE: Final = _fields(Usage, {})
 RUN: Final = _fields(
     Run,
     {
@@ -99,12 +72,6 @@ TOTAL: Final = _fields(Counts, {}, "Total")
 EVENT: Final = _fields(Event, {"at_ns": ("Timestamp", TIMES), "run_id": ("EnclosingRunId", TEXT)})
 DEAD_LETTER: Final = _fields(DeadLetter, {"at_ns": ("Timestamp", TIMES)})
 
-REQUEST_COLUMNS: Final = (
-    "ToolRequests.Name",
-    "ToolRequests.CallId",
-    "ToolRequests.ArgumentsDigest",
-)
-LINK_COLUMNS: Final = ("Links.TraceId", "Links.SpanId")
 FINDINGS: Final = (
     Field("Findings.Rule", "rule", TUPLES),
     Field("Findings.Kind", "kind", TUPLES),
@@ -115,13 +82,7 @@ FINDINGS: Final = (
 )
 SPAN_COLUMNS: Final = ("InputTraceId", "InputSpanId", "OutputTraceId", "OutputSpanId")
 
-STEP_COLUMNS: Final = (
-    *(field.column for field in (*STEP, *USAGE)),
-    "HasUsage",
-    *REQUEST_COLUMNS,
-    *LINK_COLUMNS,
-    *(field.column for field in PLACED),
-)
+STEP_COLUMNS: Final = (*step_columns.COLUMNS, *(field.column for field in PLACED))
 RUN_COLUMNS: Final = (
     *(field.column for field in RUN),
     *SPAN_COLUMNS,
@@ -146,71 +107,46 @@ def _encode(entries: Sequence[Field], values: Sequence[object], *, sparse: bool 
     return {
         field.column: field.codec.encode(column)
         for field, column in zip(entries, columns, strict=True)
-        if not (sparse and _is_default(field, column))
+        if not (sparse and field.codec.is_default(column))
     }
 
 
-def _is_default(field: Field, column: list[Any]) -> bool:
-    """Whether the engine would fill in just this: "", 0, (), {} and False, or NULL."""
-    if field.codec is OPTIONAL_INT:
-        return column.count(None) == len(column)
-    return not any(column)
+MadeSteps = tuple[Sequence[Step], pa.RecordBatch]
+"""Steps, and their columns as `step_columns.encode` made them."""
 
 
-def step_rows(placed: Sequence[PlacedStep], *, sparse: bool = False) -> pa.Table:
-    """Rows of `agent_steps`; `sparse` to be inserted: without columns of nothing but defaults."""
-    steps = [entry.step for entry in placed]
-    usages = [step.usage or NO_USAGE for step in steps]
-    columns = _encode(STEP, steps, sparse=sparse)
-    columns |= _encode(USAGE, usages, sparse=sparse)
-    columns["HasUsage"] = BOOL.encode([step.usage is not None for step in steps])
-    requests = [step.tool_requests for step in steps]
-    if any(requests) or not sparse:
-        for column, attribute in zip(
-            REQUEST_COLUMNS, ("name", "call_id", "arguments_digest"), strict=True
-        ):
-            get = attrgetter(attribute)
-            columns[column] = TUPLES.encode(
-                [tuple(map(get, entry)) if entry else () for entry in requests]
-            )
-    links = [step.links for step in steps]
-    if any(links) or not sparse:
-        for index, column in enumerate(LINK_COLUMNS):
-            columns[column] = TUPLES.encode(
-                [tuple(pair[index] for pair in entry) if entry else () for entry in links]
-            )
-    columns |= _encode(PLACED, placed, sparse=sparse)
-    return pa.table(columns)
+def step_rows(
+    placed: Sequence[PlacedStep], made: Iterable[MadeSteps] = (), *, sparse: bool = False
+) -> pa.Table:
+    """Rows of `agent_steps`; `sparse` to be inserted: without columns of nothing but defaults.
+
+    `made` has columns of some of the steps, by identity: the others are encoded here.
+    """
+    waiting = {id(entry.step): entry for entry in placed}
+    parts: list[pa.RecordBatch] = []
+    every: list[PlacedStep] = []
+    for steps, columns in made:
+        found = [waiting.pop(id(step), None) for step in steps]
+        of_these = [entry for entry in found if entry is not None]
+        if of_these:
+            every += of_these
+            whole = len(of_these) == len(steps)
+            parts.append(columns if whole else columns.filter(pa.array(map(bool, found))))
+    if waiting or not parts:
+        rest = list(waiting.values())
+        every += rest
+        parts.append(step_columns.encode([entry.step for entry in rest]))
+    columns = step_columns.stored(parts, sparse=sparse)
+    return pa.table(columns | _encode(PLACED, every, sparse=sparse))
 
 
 def placed_steps(rows: pa.Table) -> list[PlacedStep]:
     """The inverse of `step_rows`."""
-    if rows.num_rows == 0:
-        return []
-    usages: list[Usage | None] = [
-        Usage(**usage) if known else None
-        for usage, known in zip(_values(rows, USAGE), _column(rows, "HasUsage"), strict=True)
+    steps = step_columns.decode(rows)
+    return [
+        PlacedStep(step=step, **placed)
+        for step, placed in zip(steps, _values(rows, PLACED), strict=True)
     ]
-    requests = zip(*(_column(rows, name) for name in REQUEST_COLUMNS), strict=True)
-    links = zip(*(_column(rows, name) for name in LINK_COLUMNS), strict=True)
-    found = []
-    for values, placed, usage, request, link in zip(
-        _values(rows, STEP), _values(rows, PLACED), usages, requests, links, strict=True
-    ):
-        values["kind"] = Kind(values["kind"])
-        values["role"] = Role(values["role"])
-        values["status"] = Status(values["status"])
-        step = Step(
-            **values,
-            usage=usage,
-            tool_requests=tuple(
-                ToolRequest(name=name, call_id=call_id, arguments_digest=digest)
-                for name, call_id, digest in zip(*request, strict=True)
-            ),
-            links=tuple(zip(*link, strict=True)),
-        )
-        found.append(PlacedStep(step=step, **placed))
-    return found
 
 
 def run_rows(

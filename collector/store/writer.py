@@ -19,6 +19,7 @@ from collector.runs.run import DeadLetter, PlacedStep, Removed, Run
 from collector.store import rows
 from collector.store.client import Store
 from collector.store.content import move_large
+from collector.store.rows import MadeSteps
 from otel_agentrun.step import Event
 
 PARTITIONS_MAX: Final = 90
@@ -40,6 +41,8 @@ class Flush:
     logs: Sequence[pa.RecordBatch] = ()
     """`model.LOGS`."""
     steps: Sequence[PlacedStep] = ()
+    made: Sequence[MadeSteps] = ()
+    """Columns of some of the steps, where they were made already."""
     runs: Sequence[Run] = ()
     removed: Sequence[Removed] = ()
     """Run rows that are no more, also those of runs whose start moved to another hour."""
@@ -114,7 +117,7 @@ def inserts(flush: Flush, *, inline_value_bytes_max: int, writer_id: int) -> lis
         letters = rows.dead_letter_rows(flush.dead_letters)
         found.append(Insert("dead_letters", letters, "Timestamp", MONTH))
     if flush.steps:
-        steps = rows.step_rows(flush.steps, sparse=True)
+        steps = rows.step_rows(flush.steps, flush.made, sparse=True)
         found.append(Insert("agent_steps", steps, "Timestamp", DAY))
     if flush.runs or flush.removed:
         removed = _elsewhere(flush.removed, flush.runs)

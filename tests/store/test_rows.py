@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.runs.run import Counts, DeadLetter, Finding, PlacedStep, Run
-from collector.store import rows
+from collector.store import rows, step_columns
 from collector.store.client import Store
 from otel_agentrun.step import Event, Kind, Role, Status, Step, ToolRequest, Usage
 from tests.support.store import (  # noqa: F401
@@ -193,3 +193,24 @@ def test_dead_letters_hold_what_is_known_and_no_bytes() -> None:
     assert set(table.column_names) == {
         "Timestamp", "Signal", "Reason", "Error", "Peer", "SizeBytes", "Sha256", "Items",
     }  # fmt: skip
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(PLACED, max_size=6), st.data())
+def test_columns_made_beforehand_give_the_same_rows(
+    placed: list[PlacedStep], data: st.DataObject
+) -> None:
+    """A decoder process makes most columns; some of its steps are not written, others were not
+    made there, and the rows must be those of the steps all the same."""
+    steps = [entry.step for entry in placed]
+    unwritten = data.draw(st.lists(STEPS, max_size=2))
+    first = data.draw(st.integers(0, len(steps)))
+    made = [*steps[:first], *unwritten]
+
+    table = rows.step_rows(placed, [(made, step_columns.encode(made))], sparse=True)
+
+    for field in rows.PLACED:
+        if field.column not in table.column_names:
+            defaults = field.codec.encode([field.codec.default] * len(placed))
+            table = table.append_column(field.column, defaults)
+    assert rows.placed_steps(table) == placed
