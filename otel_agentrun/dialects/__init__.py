@@ -13,6 +13,7 @@ from typing import Any, Final
 from otel_agentrun.dialects import (
     adk,
     agent_framework,
+    agentops,
     agentrun,
     anthropic_sdk,
     autogen,
@@ -59,6 +60,7 @@ MODULES: Final = (
     openlit,
     semantic_kernel,
     traceloop,
+    agentops,
     pydantic_ai,
     strands,
     adk,
