@@ -1,4 +1,7 @@
-"""Real exports of seven emitters against the scripted ground truth of each run."""
+"""Details of real exports, span by span.
+
+That every capture gives the runs that were scripted is tests/runs/test_captures.py.
+"""
 
 from __future__ import annotations
 
@@ -8,29 +11,8 @@ from typing import Any
 import pytest
 
 from otel_agentrun import dialects
-from otel_agentrun.step import Event, Kind, Role, SpanView, Step, Usage
+from otel_agentrun.step import Event, Kind, Role, SpanView, Step
 from tests.support import captures
-
-CACHED, REASONING = "cached_input_tokens", "reasoning_tokens"
-TOKENS = ("input_tokens", CACHED, "output_tokens", REASONING)
-
-NOT_SENT = {
-    # Official instrumentation, both modes: no cached and no reasoning counts.
-    "openaiv2": {CACHED, REASONING},
-    "openaiv2-legacy": {CACHED, REASONING},
-    # Strands: no reasoning count.
-    "strands": {REASONING},
-}
-"""Fields that an emitter never sends."""
-NOT_SENT_IN_RUN = {
-    ("langgraph", "stream-1"): set(TOKENS),
-    ("openaiagents", "normal-2"): {CACHED, REASONING},
-    ("openaiv2", "normal-2"): {"tool_calls"},  # the application made no span for its tool
-    ("openaiv2-legacy", "normal-2"): {"tool_calls"},
-}
-"""... and in some runs (streaming without usage, chat completions instead of the Responses API)."""
-FIRST_CALL_UNTRACED = ("pydanticai-1x", "stream-1")
-"""Its first model call left no span at all."""
 
 
 @cache
@@ -53,73 +35,6 @@ def steps_of(source: str, run: str) -> list[Step]:
     return [dialects.step(span) for span in spans_of(source, run)]
 
 
-RUNS = [
-    pytest.param(source, one, id=f"{source}/{one['run']}")
-    for source in captures.sources()
-    for one in captures.truth(captures.folder(source))["runs"]
-    if any(trace_id in loaded(source)[0] for trace_id in one["trace_ids"])
-    and (source, one["run"]) != FIRST_CALL_UNTRACED
-]
-
-
-@pytest.mark.parametrize(("source", "run"), RUNS)
-def test_steps_of_a_real_run_match_its_ground_truth(source: str, run: dict[str, Any]) -> None:
-    """Model calls, tokens over them, tools in start order and tool errors are what was scripted.
-
-    An expected number may be missing (0) only where the emitter is known not to send it.
-    """
-    steps = steps_of(source, run["run"])
-    models = [step for step in steps if step.kind is Kind.MODEL]
-    tools = [step for step in steps if step.kind is Kind.TOOL]
-    usages = [step.usage or Usage() for step in models]
-    got: dict[str, Any] = {
-        "model_calls": sum(not step.failed for step in models),
-        "model_errors": sum(step.failed for step in models),
-        "input_tokens": sum(usage.input_tokens or 0 for usage in usages),
-        "output_tokens": sum(usage.output_tokens or 0 for usage in usages),
-        CACHED: sum(usage.cache_read_tokens or 0 for usage in usages),
-        REASONING: sum(usage.reasoning_tokens or 0 for usage in usages),
-        "tool_calls": [step.tool_name for step in tools],
-        "tool_errors": sum(step.failed for step in tools),
-    }
-    want = {name: run["expected"][name] for name in got}
-    if run["outcome"] != "completed" and got["tool_calls"] == want["tool_calls"][:-1]:
-        want["tool_calls"] = got["tool_calls"]  # asked for, not run: the limit came between
-    wrong = {name: (got[name], want[name]) for name in got if got[name] != want[name]}
-    missing = NOT_SENT.get(source, set()) | NOT_SENT_IN_RUN.get((source, run["run"]), set())
-
-    assert {name for name, (found, _) in wrong.items() if not found} <= missing
-    assert not {name: pair for name, pair in wrong.items() if pair[0]}
-
-
-@pytest.mark.parametrize(("source", "run"), RUNS)
-def test_every_run_shows_its_task_and_tool_requests(source: str, run: dict[str, Any]) -> None:
-    """`(ref: <run>)` of the prompt is readable in the run or in its first model call.
-
-    The tools that the model asked for are known before they run, from messages wherever they are.
-    """
-    _, logs, _ = loaded(source)
-    pairs = [(dialects.step(span), span) for span in spans_of(source, run["run"])]
-    models = [(step, span) for step, span in pairs if step.kind is Kind.MODEL]
-    ref = f"(ref: {run['run']})"
-    first = dialects.content(models[0][1], logs.get(models[0][1].span_id, ()))
-    asked = [
-        request.name
-        for step, span in models
-        for request in (
-            step.tool_requests
-            or [
-                request
-                for event in logs.get(span.span_id, ())
-                for request in dialects.event_step_fields(event).get("tool_requests", ())
-            ]
-        )
-    ]
-
-    assert ref in (dialects.task(first) or "")
-    assert asked == run["expected"]["tool_calls"]
-
-
 @pytest.mark.parametrize("source", ["langgraph", "pydanticai", "pydanticai-1x", "strands"])
 def test_an_agent_span_that_carries_its_input_shows_it(source: str) -> None:
     """Four emitters put the task on the run itself."""
@@ -135,7 +50,14 @@ def test_an_agent_span_that_carries_its_input_shows_it(source: str) -> None:
             assert f"(ref: {run['run']})" in (shown.input or "")
 
 
-@pytest.mark.parametrize("source", captures.sources())
+SEVEN = (
+    "langgraph", "openaiagents", "openaiv2", "openaiv2-legacy", "pydanticai", "pydanticai-1x",
+    "strands",
+)  # fmt: skip
+"""Emitters that send arguments both with the request and with the call."""
+
+
+@pytest.mark.parametrize("source", SEVEN)
 def test_a_tool_call_has_the_digest_of_its_request(source: str) -> None:
     """Loop rules and policies compare the call with the request, however either is spelled."""
     _, logs, truth = loaded(source)

@@ -1,0 +1,103 @@
+"""One contract over all dialects: every capture gives the runs that were scripted, in any order."""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+
+import pytest
+
+from collector.runs.assembler import Assembler, Stored
+from collector.runs.run import Changes, Run
+from otel_agentrun.step import Event
+from tests.support import captures
+from tests.support.truth import (
+    NOW_NS,
+    Capture,
+    assembled,
+    differences,
+    expected_gaps,
+    load,
+)
+
+SOURCES = captures.sources()
+
+
+@cache
+def folded(source: str) -> tuple[Capture, Changes, list[Event]]:
+    capture = load(source)
+    return (capture, *assembled(capture))
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_runs_are_what_was_scripted(source: str) -> None:
+    """Runs, calls, errors, tokens, tools in order and outcome equal the truth; what an emitter
+    does not send is declared in `gaps.yaml` beside its capture, no more and no less."""
+    capture, changes, _ = folded(source)
+    gaps, faults = differences(capture, changes)
+    expected = expected_gaps(source)
+
+    undeclared = {key: pair for key, pair in gaps.items() if key not in expected}
+    closed = {key: why for key, why in expected.items() if key not in gaps}
+    assert not faults
+    assert not undeclared, "less than the truth; if the emitter does not send it: gaps.yaml"
+    assert not closed, "these gaps are closed: take them out of gaps.yaml"
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_arrival_does_not_matter(source: str, seed: int) -> None:
+    """Promise 3: permuted, in requests of 1 to 9 spans, a third of it twice, a restart between."""
+    capture, whole, closing = folded(source)
+    rng = random.Random(seed)
+    steps = capture.steps
+    steps += rng.sample(steps, len(steps) // 3)
+    events = [*capture.events, *closing]
+    rng.shuffle(steps)
+    rng.shuffle(events)
+    middle = rng.randrange(len(steps))
+    assembler, runs = Assembler(), dict[str, Run]()
+    for part, restart in ((steps[:middle], True), (steps[middle:], False)):
+        at = 0
+        while at < len(part):
+            size = rng.randrange(1, 10)
+            assembler.add(part[at : at + size], NOW_NS)
+            if events and rng.random() < 0.5:
+                assembler.add_event(events.pop(), NOW_NS)
+            if rng.random() < 0.2 or restart:
+                _write(runs, assembler.changes())
+            at += size
+        if restart:
+            _write(runs, assembler.changes())
+            assembler = _restarted(assembler, runs)
+    for event in events:
+        assembler.add_event(event, NOW_NS)
+    _write(runs, assembler.changes())
+
+    assert not assembler.failures
+    assert runs == {run.run_id: run for run in whole.runs}
+
+
+def _write(runs: dict[str, Run], changes: Changes) -> None:
+    """As the store keeps it."""
+    for removed in changes.removed:
+        runs.pop(removed.run_id, None)
+    runs |= {run.run_id: run for run in changes.runs}
+
+
+def _restarted(before: Assembler, runs: dict[str, Run]) -> Assembler:
+    """A new process that reads back what the store has."""
+    after = Assembler()
+    for held in {id(held): held for held in before._by_key.values()}.values():
+        group = held.group
+        after.restore(
+            Stored(
+                steps=tuple(
+                    n.step for trace in group.traces.values() for n in trace.nodes.values()
+                ),
+                events=tuple(group.events.values()),
+                runs=tuple(runs[run.run_id] for run in group.runs()),
+            ),
+            NOW_NS,
+        )
+    return after
