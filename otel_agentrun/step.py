@@ -64,6 +64,9 @@ class Role(StrEnum):
     """A framework's graph node or inner wrapper, whatever the emitter calls it."""
     RESPONSE = "response"
     """The step that gives the final answer (`run.respond()` of our SDK)."""
+    TOLD = "told"
+    """A call without a span of its own, known from what another span holds; it counts in a run
+    that has no span of that kind."""
 
 
 T = TypeVar("T")

@@ -1,7 +1,8 @@
 """Tool calls that hand the task to another agent.
 
 Spellings seen: `transfer_to_<agent>` (OpenAI Agents, AutoGen, LangGraph), `transfer_to_agent` with
-an argument (Google ADK), `handoff_to_agent` (Strands), `handoff` (LlamaIndex).
+an argument (Google ADK), `handoff_to_agent` (Strands), `handoff` (LlamaIndex),
+`delegate_work_to_coworker` (CrewAI), `delegate_task_to_member` (Agno).
 """
 
 from __future__ import annotations
@@ -13,8 +14,15 @@ from typing import Any, Final
 from otel_agentrun import arguments
 
 PREFIXES: Final = ("transfer_to_", "handoff_to_")
-BARE: Final = frozenset({"transfer_to_agent", "handoff_to_agent", "handoff"})
-TARGET_KEYS: Final = ("agent_name", "to_agent", "agent", "target_agent")
+BARE: Final = frozenset(
+    {
+        "transfer_to_agent", "handoff_to_agent", "handoff", "delegate_work_to_coworker",
+        "delegate_task_to_member", "transfer_task_to_member",
+    }
+)  # fmt: skip
+TARGET_KEYS: Final = (
+    "agent_name", "to_agent", "agent", "target_agent", "coworker", "member_id",
+)  # fmt: skip
 
 
 @lru_cache(maxsize=1024)

@@ -25,6 +25,7 @@ TRANSPORT: Final = Role.TRANSPORT
 HANDOFF: Final = Role.HANDOFF
 NODE: Final = Role.NODE
 RESPONSE: Final = Role.RESPONSE
+TOLD: Final = Role.TOLD
 
 SUCCESS: Final = Status.SUCCESS
 ERROR: Final = Status.ERROR

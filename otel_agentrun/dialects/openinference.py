@@ -1,25 +1,29 @@
 """OpenInference spans as steps.
 
-Source: Arize-ai/openinference, spec/semantic_conventions.md; the LangChain/LangGraph (0.1.80) and
-OpenAI Agents instrumentors from captures, whose typing of spans needs correcting (`kind`, `role`).
+Source: Arize-ai/openinference, spec/semantic_conventions.md (semantic conventions 0.1.42).  What an
+instrumentor does differently is in a module of `instrumentors/`, found by the span's scope.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from otel_agentrun import arguments
-from otel_agentrun.dialects import kinds, messages, sources
+from otel_agentrun.dialects import instrumentors, kinds, messages, sources
 from otel_agentrun.dialects.tables import Found, Labels
-from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, as_text
+from otel_agentrun.dialects.told import Told
+from otel_agentrun.step import Event, Kind, Role, SpanView, Step, ToolRequest, as_text
 
 NAME: Final = "openinference"
+CHECKED: Final = "openinference-semantic-conventions 0.1.42"
+CANNOT_TELL: Final[tuple[str, ...]] = (
+    "tool call ids on tool spans (LangGraph: in the result)",
+    "how long an answer took to begin",
+)
 SPAN_KIND: Final = "openinference.span.kind"
-LANGCHAIN: Final = "openinference.instrumentation.langchain"
-OPENAI_AGENTS: Final = "openinference.instrumentation.openai_agents"
+BY_SCOPE: Final = instrumentors.BY_SCOPE
 
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "provider": ("llm.provider", "llm.system"),
@@ -37,7 +41,8 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "reasoning_tokens": ("llm.token_count.completion_details.reasoning",),
     "finish_reasons": ("llm.finish_reason",),
     "reported_cost": ("llm.cost.total",),
-    "agent_name": ("agent.name", "graph.node.id"),
+    "agent_name": ("agent.name", "graph.node.name", "agno.agent", "agno.team", "graph.node.id"),
+    "agent_id": ("agno.agent.id", "agno.team.id"),
     "tool_name": ("tool.name",),
     "tool_call_id": ("tool_call.id", "tool.id"),
     "input": ("input.value",),
@@ -102,67 +107,30 @@ def recognizes(span: SpanView) -> bool:
 
 def kind(span: SpanView) -> Kind:
     stated = span.text(SPAN_KIND).upper()
-    found = KINDS.get(stated, kinds.OTHER)
-    if span.scope == LANGCHAIN:
-        if stated == "AGENT":
-            # Every run whose name holds "agent" is typed AGENT: tools, graph nodes, parsers.
-            if span.has("tool.name"):
-                return kinds.TOOL
-            return kinds.OTHER if _is_node(span) else kinds.RUN
-        if stated == "CHAIN" and _is_graph(span):
-            return kinds.RUN
-    return found
+    own = BY_SCOPE.get(span.scope)
+    if own is not None and own.kind is not None:
+        corrected = own.kind(span, stated)
+        if corrected is not None:
+            return corrected
+    return KINDS.get(stated, kinds.OTHER)
 
 
 def role(span: SpanView, kind: Kind) -> Role:
+    own = BY_SCOPE.get(span.scope)
+    if own is not None and own.role is not None:
+        corrected = own.role(span, kind)
+        if corrected is not None:
+            return corrected
     if kind is kinds.RUN:
-        if span.scope == OPENAI_AGENTS and not span.text("agent.name", "graph.node.id"):
-            return kinds.WORKFLOW  # the trace span
         return kinds.AGENT if span.text(SPAN_KIND).upper() == "AGENT" else kinds.WORKFLOW
-    if kind is kinds.TOOL:
-        return (
-            kinds.HANDOFF
-            if HANDOFF_NAME.fullmatch(span.name) and not span.has("tool.name")
-            else kinds.NO_ROLE
-        )
-    if (
-        kind is kinds.OTHER
-        and span.scope == LANGCHAIN
-        and "langgraph_node" in span.text("metadata")
-    ):
-        return kinds.NODE
+    if kind is kinds.TOOL and HANDOFF_NAME.fullmatch(span.name) and not span.has("tool.name"):
+        return kinds.HANDOFF
     return kinds.NO_ROLE
 
 
-def _is_graph(span: SpanView) -> bool:
-    """Is this CHAIN the outermost span of a LangGraph graph?"""
-    metadata = span.text("metadata")
-    if "langgraph_node" in metadata:
-        return False
-    return '"langgraph"' in metadata or span.name == "LangGraph"
-
-
-def _is_node(span: SpanView) -> bool:
-    """Is this AGENT a graph node, not a graph?
-
-    A sub-graph comes as two nested spans of one name: the node, and the graph that runs in it.
-    Only in the graph's own span `checkpoint_ns` (where it runs) equals `langgraph_checkpoint_ns`.
-    """
-    if span.name.endswith("OutputParser"):
-        return True
-    text = span.text("metadata")
-    if "langgraph_node" not in text:
-        return False
-    metadata = _json_object(text)
-    return bool(metadata.get("checkpoint_ns") != metadata.get("langgraph_checkpoint_ns", ""))
-
-
 def _json_object(text: str) -> Mapping[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    value = arguments.parse(text)
+    return value if isinstance(value, Mapping) else {}
 
 
 def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
@@ -178,6 +146,9 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
         found["hit_count"] = len(_documents(span))
     elif kind is kinds.RUN:
         _derive_run(span, found, labels)
+    own = BY_SCOPE.get(span.scope)
+    if own is not None and own.derive is not None:
+        own.derive(span, kind, found, labels)
 
 
 def _derive_tool(span: SpanView, found: Found) -> None:
@@ -190,7 +161,8 @@ def _derive_tool(span: SpanView, found: Found) -> None:
         found.pop("input", None)
         found.pop("output", None)
         return
-    found.setdefault("tool_name", span.name.removesuffix(".__call__"))
+    if "tool_name" not in found:
+        found["tool_name"] = span.name.removesuffix(".__call__").removesuffix(".acall")
     if "input" in found:
         found["arguments"] = found["input"]
     sent = found.get("output")
@@ -204,11 +176,10 @@ def _derive_tool(span: SpanView, found: Found) -> None:
 
 def _derive_run(span: SpanView, found: Found, labels: Labels) -> None:
     if "agent_name" not in found:
-        name = span.name.removesuffix(".run").removesuffix("._execute_core")
-        if span.scope == OPENAI_AGENTS:
-            labels.setdefault("workflow_name", name)
-        else:
-            found["agent_name"] = name
+        name = span.name
+        for suffix in (".run", "._execute_core", ".forward"):
+            name = name.removesuffix(suffix)
+        found["agent_name"] = name
     metadata = found.get("metadata")
     if metadata and "{" in metadata:
         for key, value in _json_object(metadata).items():
@@ -220,6 +191,12 @@ def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
     if "flat_output" not in found:
         return ()
     return messages.tool_requests(sources.from_flat(span.attributes, "llm.output_messages.") or ())
+
+
+def told(span: SpanView, step: Step) -> Sequence[Told]:
+    """Calls that this span tells of and that may have no span of their own."""
+    own = BY_SCOPE.get(span.scope)
+    return own.told(span, step) if own is not None and own.told is not None else ()
 
 
 def _documents(span: SpanView) -> dict[int, dict[str, Any]]:
@@ -255,6 +232,9 @@ def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, A
             {"id": ids[index] if index < len(ids) else None, **document}
             for index, document in sorted(_documents(span).items())
         ] or listed
+    own = BY_SCOPE.get(span.scope)
+    if own is not None and own.content is not None:
+        out |= own.content(span, kind)
     return {field: value for field, value in out.items() if value}
 
 

@@ -1,0 +1,68 @@
+"""LlamaIndex: a span for every method; several of them make one call, some make none.
+
+Source: Arize-ai/openinference, openinference-instrumentation-llama-index 4.6.1 with
+llama-index-core 0.14; captures tests/captures/llamaindex.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from otel_agentrun.dialects import kinds
+from otel_agentrun.dialects.tables import Found, Labels
+from otel_agentrun.step import Kind, Role, SpanView
+
+SCOPES: Final = ("openinference.instrumentation.llama_index",)
+CHECKED: Final = "openinference-instrumentation-llama-index 4.6.1, llama-index-core 0.14.25"
+CANNOT_TELL: Final[tuple[str, ...]] = (
+    "tokens of streamed model calls",
+    "the id of the model's answer",
+    "tool call ids",
+    "which agent of a workflow made a call",
+)
+
+AGENT_METHODS: Final = frozenset(
+    {"chat", "achat", "stream_chat", "astream_chat", "query", "aquery", "run"}
+)
+"""What a caller calls; `_chat`, `run_step` and others are the agent at work."""
+HELPERS: Final = ("_prepare", "_get_", "get_tool_calls")
+"""Methods of a model that call nobody: `_prepare_chat_with_tools`."""
+INNER_RETRIEVALS: Final = frozenset({"_retrieve", "_aretrieve"})
+"""`retrieve` calls it, and both are RETRIEVER."""
+CURRENT_AGENT: Final = re.compile(r"current_agent_name='([^']{1,200})'")
+
+
+def kind(span: SpanView, stated: str) -> Kind | None:
+    owner, _, method = span.name.rpartition(".")
+    if stated == "LLM":
+        return kinds.OTHER if method.startswith(HELPERS) else None
+    if stated == "RETRIEVER":
+        return kinds.OTHER if method in INNER_RETRIEVALS else None
+    if stated == "CHAIN":
+        return kinds.RUN if method == "run" and not owner.endswith("Pipeline") else None
+    if stated == "AGENT":
+        return None if method in AGENT_METHODS else kinds.OTHER
+    return None
+
+
+def role(span: SpanView, kind: Kind) -> Role | None:
+    if kind is kinds.RUN:
+        is_workflow = span.name.rpartition(".")[0].endswith("Workflow")
+        return kinds.WORKFLOW if is_workflow else kinds.AGENT
+    return None
+
+
+def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
+    if kind is kinds.RUN:
+        # A class; the first step below says which agent it is.
+        found.pop("agent_name", None)
+    elif kind is kinds.OTHER:
+        if span.name.endswith(".setup_agent") and (
+            matched := CURRENT_AGENT.search(span.text("input.value"))
+        ):
+            found["agent_name"] = matched.group(1)
+    elif kind is kinds.TOOL:
+        sent = found.get("output")
+        if isinstance(sent, str) and '"is_error": true' in sent:
+            found.setdefault("status", "error")

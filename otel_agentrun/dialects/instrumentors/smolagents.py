@@ -1,0 +1,59 @@
+"""smolagents: steps between an agent and its calls, and details only in the text of the answer.
+
+Source: Arize-ai/openinference, openinference-instrumentation-smolagents 0.1.43 with smolagents
+1.26; captures tests/captures/smolagents.  After an exception the agent's span never comes and its
+context stays attached: the spans of later runs lie below it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from otel_agentrun import arguments
+from otel_agentrun.dialects import kinds
+from otel_agentrun.dialects.tables import Found, Labels
+from otel_agentrun.step import Kind, Role, SpanView
+
+SCOPES: Final = ("openinference.instrumentation.smolagents",)
+CHECKED: Final = "openinference-instrumentation-smolagents 0.1.43, smolagents 1.26.0"
+CANNOT_TELL: Final[tuple[str, ...]] = (
+    "cached and reasoning tokens of streamed calls and of models that are not OpenAI-compatible",
+    "an agent that ended by an exception: its span never comes",
+    "a managed agent as a tool call (it is a child run)",
+    "tool call ids",
+    "that the limit of steps was reached: one more call without tools follows",
+)
+
+CACHED: Final = re.compile(r"\bcached_tokens=(\d+)")
+REASONING: Final = re.compile(r"\breasoning_tokens=(\d+)")
+RESPONSE_ID: Final = re.compile(r"\bChatCompletion\(id='([^']{1,120})'")
+STEP: Final = "Step "
+
+
+def role(span: SpanView, kind: Kind) -> Role | None:
+    return kinds.NODE if kind is kinds.OTHER and span.name.startswith(STEP) else None
+
+
+def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
+    """The answer as the client library printed it holds what the attributes leave out."""
+    if kind is not kinds.MODEL:
+        return
+    sent = found.get("output")
+    if not isinstance(sent, str) or "ChatCompletion(" not in sent:
+        return
+    if matched := RESPONSE_ID.search(sent):
+        found["response_id"] = matched.group(1)
+    for field, pattern in (("cache_read_tokens", CACHED), ("reasoning_tokens", REASONING)):
+        if field not in found and (matched := pattern.search(sent)):
+            found[field] = int(matched.group(1))
+
+
+def content(span: SpanView, kind: Kind) -> Mapping[str, Any]:
+    """An agent's input is the call of `run` with all its parameters."""
+    if kind is not kinds.RUN:
+        return {}
+    given = arguments.parse(span.text("input.value"))
+    task = given.get("task") if isinstance(given, Mapping) else None
+    return {"messages_in": [{"role": "user", "content": task}]} if isinstance(task, str) else {}
