@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.runs.events import FOLDED, event_id
+from collector.runs.notes import is_note, note
 from otel_agentrun import dialects, semconv
 from otel_agentrun.step import Event, SpanEvent, SpanView, Step
 
@@ -279,18 +280,19 @@ def events_of(batch: pa.RecordBatch) -> list[Event]:
         # What an API key says wins over the sender; what a header says is for those who do not.
         attributes |= {key: ingest[key] for key in semconv.TENANCY & ingest.keys()}
         run_id = attributes.get(semconv.RUN_ID, "") or ingest.get(semconv.RUN_ID, "")
-        found.append(
-            Event(
-                event_id=event_id(name, at_ns, trace_id, run_id, attributes, body),
-                name=name,
-                at_ns=at_ns,
-                trace_id=trace_id,
-                span_id=span_id,
-                run_id=run_id,
-                attributes=attributes,
-                body=body,
-            )
+        event = Event(
+            event_id=event_id(name, at_ns, trace_id, run_id, attributes, body),
+            name=name,
+            at_ns=at_ns,
+            trace_id=trace_id,
+            span_id=span_id,
+            run_id=run_id,
+            attributes=attributes,
+            body=body,
         )
+        kept = note(event, dialects.event_step_fields(event)) if is_note(event) else event
+        if kept is not None:
+            found.append(kept)
     return found
 
 

@@ -76,6 +76,14 @@ class Tally:
     calls_from_prices: int = 0
     calls_unpriced: int = 0
     calls_without_usage: int = 0
+    """Answered and without tokens."""
+    calls_with_usage: int = 0
+    calls_without_cached: int = 0
+    """Of those with usage; likewise the next."""
+    calls_without_reasoning: int = 0
+    tools_without_arguments: int = 0
+    tools_without_results: int = 0
+    """Of those that worked."""
     duplicate_spans: int = 0
 
     def add(self, other: Tally) -> None:
@@ -266,6 +274,16 @@ class Bucket:
         if step.role is RESPONSE and (self.responses is None or key > self.responses[:2]):
             self.responses = (*key, step)
 
+    def amend(self, before: Step, step: Step) -> None:
+        """A model step is now another one, at the same place."""
+        if self.last_model is before:
+            self.last_model = step
+        if self.first_model is before:
+            self.first_model = step
+        if self.responses is not None and self.responses[2] is before:
+            self.responses = (*step.key, step)
+        self.fan_out = max(self.fan_out, len(step.tool_requests))
+
     def _count(self, node: Node, kind: Kind, tool_price: ToolPrice) -> None:
         step, tally = node.step, self.tally
         failed = step.failed
@@ -273,6 +291,10 @@ class Bucket:
         if kind is TOOL:
             tally.tool_calls += 1
             tally.tool_errors += failed
+            if not step.arguments_digest:
+                tally.tools_without_arguments += 1
+            if not step.result_digest and not failed:
+                tally.tools_without_results += 1
             name = step.tool_name or step.name
             self.tools[name] = self.tools.get(name, 0) + 1
             if step.role is HANDOFF:
@@ -295,7 +317,14 @@ class Bucket:
         tally.model_calls += sign
         tally.model_errors += sign * merged.failed
         usage = merged.usage
-        if usage is not None:
+        if usage is not None and (
+            usage.input_tokens is not None or usage.output_tokens is not None
+        ):
+            tally.calls_with_usage += sign
+            if usage.cache_read_tokens is None:
+                tally.calls_without_cached += sign
+            if usage.reasoning_tokens is None:
+                tally.calls_without_reasoning += sign
             tally.input_tokens += sign * (usage.input_tokens or 0)
             tally.output_tokens += sign * (usage.output_tokens or 0)
             tally.cache_read_tokens += sign * (usage.cache_read_tokens or 0)

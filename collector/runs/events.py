@@ -28,11 +28,14 @@ EVALUATION: Final = "gen_ai.evaluation.result"
 ERASED: Final = "agentrun.erased"
 """Made by the collector: who erased what.  Never folded."""
 
+NOTES: Final = frozenset({"gen_ai.client.inference.operation.details", "gen_ai.choice"})
+"""What a model answered, as log records: they add fields to the step of their span (notes.py)."""
+
 FOLDED: Final = frozenset(
     {
         RUN_STARTED, RUN_HEARTBEAT, RUN_PAUSED, RUN_RESUMED, RUN_ENDED, RUN_CLOSED, PAYMENT,
         FEEDBACK, FINDING, DECISION, EVALUATION,
-        "gen_ai.client.operation.exception", "gen_ai.execute_tool.exception",
+        "gen_ai.client.operation.exception", "gen_ai.execute_tool.exception", *NOTES,
     }
 )  # fmt: skip
 """Other log records are stored as logs and read with the run; they change nothing in it."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from collector.runs.bucket import Node
 from collector.runs.events import RUN_HEARTBEAT, RUN_STARTED
 from collector.runs.identity import Assembly, assemble, group_id
+from collector.runs.notes import is_note, noted
 from collector.runs.run import Changes, PlacedStep, Removed, Run
 from collector.runs.summary import summarize
 from collector.runs.trace import NO_PRICING, Added, Pricing, Trace
@@ -27,7 +28,7 @@ class TraceGroup:
     """Traces that are folded together, and the events of their runs."""
 
     __slots__ = (
-        "_placed", "_pricing", "_written", "events", "open_runs", "size", "traces",
+        "_notes", "_placed", "_pricing", "_written", "events", "open_runs", "size", "traces",
     )  # fmt: skip
 
     def __init__(self, pricing: Pricing = NO_PRICING) -> None:
@@ -35,6 +36,8 @@ class TraceGroup:
         self.events: dict[str, Event] = {}
         self.size = 0
         """Distinct spans."""
+        self._notes: dict[tuple[str, str], list[Event]] = {}
+        """(trace id, span id) -> what log records add to that step."""
         self.open_runs = 0
         """Runs without an end, as of the last `changes`."""
         self._pricing = pricing
@@ -45,6 +48,8 @@ class TraceGroup:
 
     def add(self, step: Step) -> Added:
         """Take one step in; only `DUPLICATE` and `OLDER` change nothing."""
+        if self._notes and (notes := self._notes.get((step.trace_id, step.span_id))):
+            step = noted(step, notes)
         trace = self.traces.get(step.trace_id)
         if trace is None:
             trace = self.traces[step.trace_id] = Trace(step.trace_id, self._pricing)
@@ -58,7 +63,20 @@ class TraceGroup:
         if event.event_id in self.events:
             return False
         self.events[event.event_id] = event
+        if is_note(event):
+            self._note(event)
         return True
+
+    def _note(self, event: Event) -> None:
+        """Its step may be here already, or come later."""
+        notes = self._notes.setdefault((event.trace_id, event.span_id), [])
+        notes.append(event)
+        trace = self.traces.get(event.trace_id)
+        node = trace.nodes.get(event.span_id) if trace else None
+        if trace is not None and node is not None:
+            step = noted(node.step, notes)
+            if step is not node.step:
+                trace.amend(step)
 
     def restore(self, steps: Iterable[Step], events: Iterable[Event], runs: Iterable[Run]) -> None:
         """Take in what the store has of this group: nothing of it needs to be written again,
@@ -68,13 +86,13 @@ class TraceGroup:
         for step in steps:
             self.add(step)
         for event in events:
-            if event.event_id not in self.events:
-                self.events[event.event_id] = event
+            self.add_event(event)
 
     def absorb(self, other: TraceGroup) -> None:
         """Join two groups: a link, a shared run id or conversation ties their traces."""
         self.traces |= other.traces
         self.events |= other.events
+        self._notes |= other._notes
         self._placed |= other._placed
         self._written |= other._written
         self.size += other.size

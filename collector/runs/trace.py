@@ -112,6 +112,17 @@ class Trace:
                 self._look_above(waiting, parent)
         return Added.NEW
 
+    def amend(self, step: Step) -> None:
+        """Put a step in the place of its span's, from which it differs in what notes can say."""
+        node = self.nodes[step.span_id]
+        before, node.step = node.step, step
+        if self.stale or node.call is None:
+            return
+        steps = node.call.find().steps
+        steps[next(at for at, each in enumerate(steps) if each is before)] = step
+        node.bucket.find().amend(before, step)
+        node.touch()
+
     def rebuilt(self) -> Trace:
         """The same trace built anew from the latest version of every span."""
         trace = Trace(self.trace_id, self._pricing)

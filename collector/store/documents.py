@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from collector.runs.document import Document, event_document, run_document, step_document
+from collector.runs.notes import is_note
 from collector.runs.run import Run
 from collector.store.reader import Reader
 from otel_agentrun import dialects
@@ -46,7 +47,7 @@ def shown(reader: Reader, run_id: str, workspace: str = "") -> Document | None:
         # What it was asked and answered may stand in spans of a child run.
         "run": run_documents(reader, [run])[0],
         "steps": steps,
-        "events": [event_document(*pair) for pair in reader.events([run])],
+        "events": [event_document(*pair) for pair in reader.events([run]) if not is_note(pair[0])],
     }
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from collector.runs import events as names
 from collector.runs.events import make_event
+from collector.runs.notes import note
 from otel_agentrun.step import Event, Kind, Role, Status, Step, ToolRequest, Usage
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -107,7 +108,27 @@ def _any_step(rng: random.Random, span: int, parent: int, start: int, end: int) 
     return a_step(span, parent, kind=kind, **fields)
 
 
+def a_note(span: int, *tools: str, at: int = 0, reason: str = "") -> Event:
+    """A log record by which the model call in span number `span` asked for tools."""
+    said: dict[str, Any] = {"tool_requests": asks(*tools)} if tools else {}
+    if reason:
+        said["finish_reasons"] = (reason,)
+    record = make_event(
+        "gen_ai.choice",
+        BASE_NS + at * MS,
+        trace_id=TRACE,
+        span_id=f"{span:016x}",
+        attributes={},
+    )
+    kept = note(record, said)
+    assert kept is not None
+    return kept
+
+
 def _any_event(rng: random.Random, number: int) -> Event:
+    if rng.random() < 0.3:
+        tools = ["search"] * rng.randrange(0, 3)
+        return a_note(rng.randrange(1, 9), *tools, at=number, reason="stop")
     name = rng.choice(
         [names.RUN_ENDED, names.RUN_CLOSED, names.FEEDBACK, names.EVALUATION, names.PAYMENT]
     )
