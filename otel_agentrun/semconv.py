@@ -89,7 +89,7 @@ SESSION_PATH: Final = "agentrun.session.path"
 """string.  Path of the workflow in the session (header `alephant-session-path`).  Such as
 `/support/refunds`."""
 
-# Agents.  Who acts.  The name is `gen_ai.agent.name`.
+# Agents.  Who acts. The name is `gen_ai.agent.name`.
 AGENT_ID: Final = "agentrun.agent.id"
 """string.  The governed identity of the agent, not of one of its instances (header
 `alephant-agent-id`).  Such as `support-agent`."""
@@ -109,7 +109,7 @@ ACTOR: Final = "agentrun.actor"
 """string.  Who decided, judged or erased: a person, an API key, a rule or an agent.  Such as
 `ann`, `rule:refunds`, `agent:triage`."""
 
-# Tenancy.  Whose it is.  The values of an API key win over what a client sends.
+# Tenancy.  Whose it is. The values of an API key win over what a client sends.
 WORKSPACE: Final = "agentrun.workspace"
 """string.  Tenant and billing boundary.  Such as `shop`."""
 DEPARTMENT: Final = "agentrun.department"
@@ -357,8 +357,8 @@ PAYMENT_REFERENCE: Final = "agentrun.payment.reference"
 REVENUE_USD: Final = "agentrun.revenue.usd"
 """double, USD.  What this run or step earned.  Such as `2.0`."""
 
-# Totals of a run.  What a run used, its child runs not included.  Under names of ours: a
-# total under `gen_ai.usage.*` would be added to its parts by those who sum spans.
+# Totals of a run.  What a run used, its child runs not included. Under names of ours: a total
+# under `gen_ai.usage.*` would be added to its parts by those who sum spans.
 USAGE_STEPS: Final = "agentrun.usage.steps"
 """int, {step}.  Counted steps.  Such as `12`."""
 USAGE_MODEL_CALLS: Final = "agentrun.usage.model_calls"
@@ -670,24 +670,24 @@ URL_FULL: Final = "url.full"
 
 # Spans: the first word of a span's name, by `agentrun.step.kind`.
 RUN_SPAN: Final = "agent.run"
-"""A run, named `agent.run {agent}`.  Its convention is `invoke_agent` or `invoke_workflow`."""
+"""A run, named `agent.run {agent}`. Its convention is `invoke_agent` or `invoke_workflow`."""
 PLAN_SPAN: Final = "agent.plan"
 """Planning, routing, choosing a fallback or combining results, named `agent.plan {agent}`."""
 MODEL_SPAN: Final = "agent.model"
-"""One inference call, named `agent.model {model}`.  Internal where the model is in the process."""
+"""One inference call, named `agent.model {model}`. Internal where the model is in the process."""
 TOOL_SPAN: Final = "agent.tool"
 """One call of a tool or an external API, named `agent.tool {tool}`."""
 RETRIEVE_SPAN: Final = "agent.retrieve"
 """Retrieval, reranking or search in a memory, named `agent.retrieve {data source}`."""
 VALIDATE_SPAN: Final = "agent.validate"
-"""A schema check, guardrail, policy check or evaluation, named `agent.validate {check}`.  No
+"""A schema check, guardrail, policy check or evaluation, named `agent.validate {check}`. No
 convention has an operation for it."""
 
 # Events: log records with these names.
 RUN_STARTED_EVENT: Final = "agentrun.run.started"
-"""A run begins.  Sent at once, so that it is seen before its first span."""
+"""A run begins. Sent at once, so that it is seen before its first span."""
 RUN_STEP_EVENT: Final = "agentrun.run.step"
-"""A step begins or ends.  Carries the step's own attributes without content."""
+"""A step begins or ends. Carries the step's own attributes without content."""
 RUN_HEARTBEAT_EVENT: Final = "agentrun.run.heartbeat"
 """The run's process is alive."""
 RUN_PAUSED_EVENT: Final = "agentrun.run.paused"
@@ -701,13 +701,13 @@ RUN_CLOSED_EVENT: Final = "agentrun.run.closed"
 DECISION_EVENT: Final = "agentrun.decision"
 """Somebody or something decided."""
 APPROVAL_REQUESTED_EVENT: Final = "agentrun.approval.requested"
-"""A person is asked.  The answer is a decision of the kind `approval` with the same id."""
+"""A person is asked. The answer is a decision of the kind `approval` with the same id."""
 DIRECTIVE_EVENT: Final = "agentrun.directive"
 """The collector tells an application what to do, and the application answers."""
 FINDING_EVENT: Final = "agentrun.finding"
 """A rule found something."""
 FEEDBACK_EVENT: Final = "agentrun.feedback"
-"""Somebody judged the run.  The newest judgment of a name counts."""
+"""Somebody judged the run. The newest judgment of a name counts."""
 PAYMENT_EVENT: Final = "agentrun.payment"
 """Money was paid or earned."""
 STATE_EVENT: Final = "agentrun.state"

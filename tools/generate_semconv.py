@@ -10,21 +10,12 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from collector.semconv.registry import (
-    Attribute,
-    EventType,
-    Level,
-    Registry,
-    Requirement,
-    SpanType,
-    Use,
-    load,
-    load_requirements,
-)
+from collector.semconv.registry import Attribute, Registry, load, load_requirements
+from tools.semconv_page import page
 
 ROOT: Final = Path(__file__).parents[1]
 WIDTH: Final = 94
@@ -147,7 +138,11 @@ def _set(name: str, constants: Iterable[str], doc: str) -> str:
 def files() -> Mapping[str, str]:
     """Path below the checkout -> what it has to hold."""
     registry = load()
-    return {"otel_agentrun/semconv.py": module(registry)}
+    introduction = (ROOT / "schemas/semconv/introduction.md").read_text(encoding="utf-8")
+    return {
+        "otel_agentrun/semconv.py": module(registry),
+        "docs/semconv.md": page(introduction, registry, load_requirements()),
+    }
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from collector.cli import operations, runs
+from collector.cli import operations, runs, semconv
 from collector.cli.session import COLLECTOR, Commands, Session
 
 
@@ -54,6 +54,7 @@ for command in (
     runs.runs,
     runs.feedback,
     operations.schema,
+    semconv.semconv,
     operations.doctor,
 ):
     main.add_command(command)

@@ -86,6 +86,8 @@ class Use:
     key: str
     level: Level
     condition: str = ""
+    when: Mapping[str, Any] = field(default_factory=dict)
+    """The condition where a check can read it: attribute -> value, or `otlp: error`."""
     at_start: bool = False
     """Has to be there when the span starts, for samplers."""
 
@@ -308,6 +310,7 @@ def _uses(
             key=key,
             level=Level(level),
             condition=condition,
+            when=one.get("annotations", {}).get("when", {}),
             at_start=one.get("sampling_relevant", False),
         )
         uses.setdefault(key, use)
