@@ -80,7 +80,9 @@ RAW: Final = "raw_gen_ai_request"
 RAW_FIELDS: Final[Mapping[str, str]] = {"response_id": "raw_id", "model": "raw_model"}
 GUARDRAIL: Final = "guardrail"
 
-CONTENT: Final[Mapping[str, tuple[str, ...]]] = genai.CONTENT
+CONTENT: Final[Mapping[str, tuple[str, ...]]] = {
+    field: keys for field, keys in genai.CONTENT.items() if field != "messages_out"
+}
 CONTENT_PREFIXES: Final = (*genai.CONTENT_PREFIXES, "llm.")
 
 LABELS: Final[Mapping[str, str]] = {
@@ -103,6 +105,7 @@ COUNTS: Final[Mapping[str, re.Pattern[str]]] = {
 }  # fmt: skip
 """Counts within the repr (or JSON) of a usage object: a search, as parsing takes 50 µs."""
 FINISH: Final = re.compile(r"""['"]finish_?[rR]eason['"]: ?['"](\w+)['"]""")
+RAW_KEY: Final = re.compile(r"llm\.([^.]+)\.usage")
 CALL_MARKS: Final = (
     "tool_calls': [",
     "tool_use",
@@ -140,13 +143,16 @@ def label(key: str) -> str:
 def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
     genai.derive(span, kind, found, labels)
     if kind is kinds.MODEL:
-        _derive_raw(found)
+        _derive_raw(span, found)
     elif kind is kinds.VALIDATE and found.get("guardrail_status") == "guardrail_intervened":
         found.setdefault("status", "error")
         found.setdefault("error_type", "guardrail_intervened")
 
 
-def _derive_raw(found: Found) -> None:
+def _derive_raw(span: SpanView, found: Found) -> None:
+    if "provider" not in found and "raw_usage" in found:
+        named = (RAW_KEY.match(key) for key in span.attributes)
+        found["provider"] = next((matched.group(1) for matched in named if matched), "")
     for field in ("response_id", "model"):
         if field not in found and RAW_FIELDS[field] in found:
             found[field] = str(found[RAW_FIELDS[field]])
@@ -222,12 +228,13 @@ def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, A
             out.setdefault("messages_out", _messages(value))
         elif name == "system":
             out.setdefault("system_instructions", value)
-    asked = out.get("messages_out")
-    if asked and span.get(messages.OUTPUT_MESSAGES):
-        # `gen_ai.output.messages` has the text, the flattened keys what was asked for.
-        said = messages.parse(span.get(messages.OUTPUT_MESSAGES)) or []
-        calls = [call for one in asked for call in one.get("tool_calls", ())]
-        if said and calls and not any("tool_calls" in one for one in said):
-            messages.with_calls(said[0], calls)
-            out["messages_out"] = said
+    said = messages.parse(span.get(messages.OUTPUT_MESSAGES))
+    if said:
+        # It has the text; what was asked for is in flattened keys.
+        asked = [
+            call for one in out.get("messages_out") or () for call in one.get("tool_calls", ())
+        ]
+        if asked and not any("tool_calls" in one for one in said):
+            messages.with_calls(said[0], asked)
+        out["messages_out"] = said
     return {field: value for field, value in out.items() if value}

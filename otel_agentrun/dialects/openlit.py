@@ -70,7 +70,7 @@ LABELS: Final[Mapping[str, str]] = {
     "gen_ai.environment": "environment",
 }
 CONTENT: Final[Mapping[str, tuple[str, ...]]] = {
-    **genai.CONTENT,
+    **{field: keys for field, keys in genai.CONTENT.items() if field != "result"},
     "messages_in": (*genai.CONTENT["messages_in"], "gen_ai.workflow.input"),
     "arguments": (*genai.CONTENT["arguments"], "gen_ai.tool.args"),
 }
@@ -136,7 +136,7 @@ def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
 def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, Any]:
     out = dict(genai.content(span, kind, logs))
     if kind is kinds.TOOL:
-        out["result"] = _said(span.text(*KEYS["result"]))
+        out["result"] = _said(span.text(*KEYS["result"])) or out.get("result")
     elif kind is kinds.RUN:
         said = arguments.parse(span.text("gen_ai.workflow.output"))
         listed = said.get("messages") if isinstance(said, Mapping) else None
