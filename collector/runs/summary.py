@@ -8,6 +8,7 @@ from typing import Final
 from collector.runs.bucket import Bucket, Tally
 from collector.runs.events import EventFacts, read_events
 from collector.runs.identity import Assembly, descend
+from collector.runs.quality import data_quality
 from collector.runs.run import Finding, Run
 from collector.runs.status import conclude, own_roots
 from collector.runs.trace import Pricing
@@ -93,6 +94,9 @@ def _use_aggregate(
     step = min(stated, key=lambda s: s.key)
     usage = step.usage
     assert usage is not None
+    own.calls_with_usage += 1
+    own.calls_without_cached += usage.cache_read_tokens is None
+    own.calls_without_reasoning += usage.reasoning_tokens is None
     own.input_tokens += usage.input_tokens or 0
     own.output_tokens += usage.output_tokens or 0
     own.cache_read_tokens += usage.cache_read_tokens or 0
@@ -183,7 +187,13 @@ def _run(
         quality=facts.quality or {},
         tags=grouped["tags."],
         dialects=_names(bucket.dialects for bucket in buckets),
-        data_quality=_data_quality(own, aggregated=aggregated, missing=conclusion.root_missing),
+        data_quality=data_quality(
+            own,
+            buckets,
+            aggregated=aggregated,
+            root_missing=conclusion.root_missing,
+            delegated=bool(run.children),
+        ),
         revision=revision,
     )
 
@@ -300,22 +310,6 @@ def _finding(event: Event) -> Finding:
         span_ids=tuple(spans.split(",")) if spans else (),
         at_ns=event.at_ns,
     )
-
-
-def _data_quality(own: Tally, *, aggregated: bool, missing: bool) -> tuple[str, ...]:
-    """What a person should know about the figures: sorted, bounded names."""
-    noted = []
-    if missing:
-        noted.append("root_missing")
-    if own.calls_without_usage:
-        noted.append("tokens_missing")
-    if own.duplicate_spans:
-        noted.append("duplicate_model_spans")
-    if aggregated:
-        noted.append("usage_from_aggregate")
-    if own.calls_unpriced > own.calls_without_usage:
-        noted.append("price_unknown")
-    return tuple(sorted(noted))
 
 
 def _first(values: Iterable[str]) -> str:

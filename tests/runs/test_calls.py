@@ -28,7 +28,7 @@ def test_nested_model_spans_are_one_call_with_the_innermost_fields() -> None:
 
     assert changes.runs[0].own.model_calls == 1
     assert changes.runs[0].own.input_tokens == 120
-    assert changes.runs[0].data_quality == ("duplicate_model_spans", "price_unknown")
+    assert {"duplicate_model_spans", "price_unknown"} <= set(changes.runs[0].data_quality)
     duplicates = {each.step.span_id: each.duplicate_of for each in changes.steps}
     assert duplicates[outer.span_id] == inner.span_id
     assert duplicates[inner.span_id] == ""
@@ -73,7 +73,7 @@ def test_usage_on_agent_spans_counts_only_where_no_model_span_is() -> None:
     assert with_calls.own.input_tokens == 100
     assert alone.own.input_tokens == 500
     assert alone.cost_confidence == "estimated"
-    assert alone.data_quality == ("usage_from_aggregate",)
+    assert "usage_from_aggregate" in alone.data_quality
 
 
 def test_cost_kinds_stay_apart_and_unknown_stays_unknown() -> None:

@@ -45,6 +45,27 @@ def test_runs_are_what_was_scripted(source: str) -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES)
+def test_a_field_that_is_not_sent_is_noted_on_the_run(source: str) -> None:
+    """A person sees from the run itself which zero may be something that nobody told us."""
+    capture, changes, _ = folded(source)
+    gaps, _ = differences(capture, changes)
+    truths = {t["run"]: t for t in captures.truth(captures.folder(source))["runs"]}
+    noted = {
+        "input_tokens": {"tokens_missing"},
+        "output_tokens": {"tokens_missing"},
+        "cached_input_tokens": {"cached_tokens_missing", "tokens_missing"},
+        "reasoning_tokens": {"reasoning_tokens_missing", "tokens_missing"},
+    }
+    for (name, field), (got, _) in gaps.items():
+        if got or field not in noted or (name, "model_calls") in gaps:
+            continue  # a call that left no span at all leaves no note either
+        traces = set(truths[name]["trace_ids"]) | set(truths[name].get("trace_ids_any_of") or ())
+        of_run = [run for run in changes.runs if traces & set(run.trace_ids)]
+        said = {note for run in of_run for note in run.data_quality}
+        assert said & noted[field], (name, field, said)
+
+
+@pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_arrival_does_not_matter(source: str, seed: int) -> None:
     """Promise 3: permuted, in requests of 1 to 9 spans, a third of it twice, a restart between."""
