@@ -188,6 +188,16 @@ CONTENT_KEYS: Final = (
     # Our own, and what errors quote
     "agentrun.input*",
     "agentrun.output*",
+    "agentrun.plan.generated",
+    "agentrun.plan.steps",
+    "agentrun.tool.arguments_error",
+    "agentrun.validation.explanation",
+    "agentrun.aggregation.votes",
+    "agentrun.aggregation.chosen",
+    "agentrun.aggregation.discarded",
+    "agentrun.handoff.message",
+    "agentrun.handoff.reply",
+    "agentrun.state.value",
     "agentrun.retrieval.query",
     "agentrun.retrieval.documents*",
     "exception.message",
@@ -202,6 +212,7 @@ Used by the policies `full` and `structure`.  `agentrun.input_structure` is no c
 
 KEPT_KEYS: Final = (
     "agentrun.input_structure",
+    "agentrun.output.type",
     "llm.*_messages.*.role",
     "llm.*_messages.*.name",
     "llm.*_messages.*.id",
@@ -261,6 +272,8 @@ ID_KEYS: Final = (
     "*_id",
     "*.*Id",
     "*.ids",
+    "*_ids",
+    "*_unix_ns",
     "*uuid",
     "*hash",
     "*digest",

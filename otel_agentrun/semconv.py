@@ -60,7 +60,7 @@ RUN_EXECUTION_VALUES: Final = (
 )
 RUN_SUMMARY: Final = "agentrun.run.summary"
 """string.  What the run did, in one sentence.  Such as `refunded order 12 after checking its
-policy`.  Content."""
+policy`."""
 RUN_OUT_OF_SCOPE: Final = "agentrun.run.out_of_scope"
 """boolean.  The request was outside of the agent's purpose."""
 REQUEST_ID: Final = "agentrun.request.id"
@@ -164,7 +164,7 @@ STEP_ROLE_VALUES: Final = (
     "handoff",
 )
 STEP_SUMMARY: Final = "agentrun.step.summary"
-"""string.  What the step did, in one sentence.  Such as `looked up the refund policy`.  Content."""
+"""string.  What the step did, in one sentence.  Such as `looked up the refund policy`."""
 STEP_BRANCH: Final = "agentrun.step.branch"
 """string.  The branch of the workflow that the step is in.  Such as `refund`, `left`."""
 RETRY_ATTEMPT: Final = "agentrun.retry.attempt"
@@ -204,8 +204,7 @@ PLAN_ITERATION: Final = "agentrun.plan.iteration"
 PLAN_STEP_ID: Final = "agentrun.plan.step_id"
 """string.  Id of the compiled step that this step carries out.  Such as `s1`."""
 PLAN_DECISION: Final = "agentrun.plan.decision"
-"""string.  What the planning step decided, as text or JSON.  Such as `use the small model`.
-Content."""
+"""string.  What the planning step decided, as text or JSON.  Such as `use the small model`."""
 
 # Model calls.  What `gen_ai.*` does not say of a model call.
 MODEL_TOOL_CHOICE: Final = "agentrun.model.tool_choice"
@@ -230,12 +229,12 @@ TOOL_SENSITIVE: Final = "agentrun.tool.sensitive"
 
 # Retrieval.  What `gen_ai.retrieval.*` does not say of a retrieval.
 RETRIEVAL_FILTERS: Final = "agentrun.retrieval.filters"
-"""string.  Filters that were applied, as JSON.  Such as `{"lang":"en"}`.  Content."""
+"""string.  Filters that were applied, as JSON.  Such as `{"lang":"en"}`."""
 RETRIEVAL_REMOVED_COUNT: Final = "agentrun.retrieval.removed_count"
 """int.  Documents that filters removed.  Such as `3`."""
 RETRIEVAL_REMOVED: Final = "agentrun.retrieval.removed"
 """string.  What filters removed: a JSON array of `{"id", "reason"}`.  Such as
-`[{"id":"doc-9","reason":"permission"}]`.  Content."""
+`[{"id":"doc-9","reason":"permission"}]`."""
 RETRIEVAL_EMBEDDING_MODEL: Final = "agentrun.retrieval.embedding_model"
 """string.  Model that embedded the query.  Such as `text-embedding-3-small`."""
 RETRIEVAL_RERANKER: Final = "agentrun.retrieval.reranker"
@@ -294,7 +293,7 @@ DECISION_OUTCOME_VALUES: Final = (
     "expired",
 )
 DECISION_REASON: Final = "agentrun.decision.reason"
-"""string.  Why, in words.  Such as `the refund is above 500`.  Content."""
+"""string.  Why, in words.  Such as `the refund is above 500`."""
 DECISION_CHOSEN: Final = "agentrun.decision.chosen"
 """string.  What was chosen.  Such as `gpt-4o-mini`, `search_orders`, `refund`."""
 DECISION_ALTERNATIVES: Final = "agentrun.decision.alternatives"
@@ -310,7 +309,7 @@ HANDOFF_TO: Final = "agentrun.handoff.to"
 HANDOFF_ROLE: Final = "agentrun.handoff.role"
 """string.  Role of the agent that takes over.  Such as `specialist`."""
 HANDOFF_REASON: Final = "agentrun.handoff.reason"
-"""string.  Why the task is passed on.  Such as `needs access to invoices`.  Content."""
+"""string.  Why the task is passed on.  Such as `needs access to invoices`."""
 HANDOFF_MESSAGE: Final = "agentrun.handoff.message"
 """string.  What the other agent is told.  Such as `check invoice 7`.  Content."""
 HANDOFF_REPLY: Final = "agentrun.handoff.reply"
@@ -405,7 +404,7 @@ FEEDBACK_LABEL: Final = "agentrun.feedback.label"
 """string.  The judgment as a word.  `success`, `soft_failure`, `process_failure` and `failure`
 set the outcome of the run.  Such as `good`, `soft_failure`."""
 FEEDBACK_COMMENT: Final = "agentrun.feedback.comment"
-"""string.  The judgment in words.  Such as `it missed the second question`.  Content."""
+"""string.  The judgment in words.  Such as `it missed the second question`."""
 
 # Findings.  What a rule found.
 FINDING_RULE: Final = "agentrun.finding.rule"
@@ -429,7 +428,7 @@ FINDING_SPAN_IDS: Final = "agentrun.finding.span_ids"
 APPROVAL_ID: Final = "agentrun.approval.id"
 """string.  Ties the question to its answer.  Such as `ap-3`."""
 APPROVAL_QUESTION: Final = "agentrun.approval.question"
-"""string.  What is asked.  Such as `Refund 900 USD to customer 12?`.  Content."""
+"""string.  What is asked.  Such as `Refund 900 USD to customer 12?`."""
 APPROVAL_EXPIRES_UNIX_NS: Final = "agentrun.approval.expires_unix_ns"
 """int, ns since 1970.  When the question lapses.  Such as `1763712000000000000`."""
 
@@ -666,7 +665,7 @@ SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
 """int.  Source: semantic-conventions v1.43.0."""
 URL_FULL: Final = "url.full"
-"""string.  Content.  Source: semantic-conventions v1.43.0."""
+"""string.  Source: semantic-conventions v1.43.0."""
 
 # Spans: the first word of a span's name, by `agentrun.step.kind`.
 RUN_SPAN: Final = "agent.run"
@@ -738,27 +737,18 @@ EVENTS: Final = frozenset(
 """Events of ours."""
 CONTENT: Final = frozenset(
     {
-        RUN_SUMMARY,
         INPUT,
         OUTPUT,
-        STEP_SUMMARY,
         PLAN_GENERATED,
         PLAN_STEPS,
-        PLAN_DECISION,
         TOOL_ARGUMENTS_ERROR,
-        RETRIEVAL_FILTERS,
-        RETRIEVAL_REMOVED,
         VALIDATION_EXPLANATION,
-        DECISION_REASON,
-        HANDOFF_REASON,
         HANDOFF_MESSAGE,
         HANDOFF_REPLY,
         AGGREGATION_VOTES,
         AGGREGATION_CHOSEN,
         AGGREGATION_DISCARDED,
         STATE_VALUE,
-        FEEDBACK_COMMENT,
-        APPROVAL_QUESTION,
         GEN_AI_SYSTEM_INSTRUCTIONS,
         GEN_AI_INPUT_MESSAGES,
         GEN_AI_OUTPUT_MESSAGES,
@@ -773,7 +763,6 @@ CONTENT: Final = frozenset(
         ERROR_MESSAGE,
         EXCEPTION_MESSAGE,
         EXCEPTION_STACKTRACE,
-        URL_FULL,
     }
 )
 """Attributes that hold what people, models and tools said: opt-in, and redacted."""
