@@ -229,7 +229,8 @@ def _collect_part(
     if isinstance(response, dict):
         out["role"] = "tool"
         out["tool_call_id"] = str(response.get("toolUseId") or response.get("id") or "")
-        _collect(response.get("content") or response.get("response"), texts, calls, out)
+        result = response.get("content") or response.get("response")
+        _collect_result(result, texts, calls, out)
         return
     if kind in ("tool_call", "tool_use", "server_tool_call"):
         calls.append(part)
@@ -238,7 +239,7 @@ def _collect_part(
         out["tool_call_id"] = str(part.get("id") or part.get("tool_use_id") or "")
         for key in ("response", "result", "content"):
             if part.get(key) is not None:
-                _collect(part[key], texts, calls, out)
+                _collect_result(part[key], texts, calls, out)
                 return
     elif kind in ("reasoning", "thinking"):
         reasoning = part.get("content") or part.get("thinking")
@@ -250,6 +251,14 @@ def _collect_part(
             texts.append(text)
         elif isinstance(text, dict | list):
             _collect(text, texts, calls, out)
+
+
+def _collect_result(result: Any, texts: list[str], calls: list[Any], out: Message) -> None:
+    """A tool's result: text, parts with text, or a structure that is its own."""
+    before = len(texts)
+    _collect(result, texts, calls, out)
+    if len(texts) == before and result:
+        texts.append(as_text(result))
 
 
 # What is asked of messages.

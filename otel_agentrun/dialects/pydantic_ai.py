@@ -21,7 +21,8 @@ NAME: Final = "pydantic_ai"
 CHECKED: Final = "pydantic-ai 2.68.0, and 1.107.10 in its versions 1 and 2"
 CANNOT_TELL: Final = (
     "A conversation id is new for every run and sub-agent, unless the application gives one.",
-    "A call of a tool that does not exist has no span.",
+    "A call of a tool that does not exist, and an answer that its schema refuses, have no span.",
+    "Versions before 2.x make no span for a call with arguments that do not fit.",
 )
 SCOPE: Final = "pydantic-ai"
 
@@ -42,13 +43,15 @@ CONTENT_PREFIXES: Final = genai.CONTENT_PREFIXES
 PARAMETERS: Final = "model_request_parameters"
 
 OUTPUT_TOOL: Final = "final_result"
-"""The tool that a model calls to give a structured answer, unless the application renames it."""
+"""What a model calls to give a structured answer, unless the application renames it: no tool."""
 TYPES: Final[Mapping[str, str]] = {
     "validation_error": "validation_error",
     "unknown_tool": "unknown_tool",
     "unavailable_tool": "unknown_tool",
 }
 """Cause of a retry -> typed error; `model_retry` is the tool's own wish."""
+INVALID: Final = '{"INVALID_JSON"'
+"""How arguments begin that are no JSON: the text itself follows."""
 DEFERRED: Final = ("CallDeferred", "ApprovalRequired")
 
 
@@ -66,6 +69,8 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
         return
     if found.get("deferral") in DEFERRED:
         found["status"] = "skipped"  # somebody else runs it, or has to approve it first
+    elif str(found.get("arguments", ""))[:16].startswith(INVALID):
+        found["error_type"] = "malformed_call"
     elif "output_retry_cause" in found:
         found["error_type"] = "output_parse_error"
     elif "retry_cause" in found and (typed := TYPES.get(found["retry_cause"])):
@@ -76,12 +81,17 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
 def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
     sent = span.attributes.get(EVENTS_JSON)
     if sent is None or "output" in found:
-        return genai.tool_requests(span, found)
-    if type(sent) is str and '"tool_calls"' not in sent:
+        asked = genai.tool_requests(span, found)
+    elif type(sent) is str and '"tool_calls"' not in sent:
         return ()
-    # Version 1: what was said before, then the answer.
-    said = arguments.parse(sent) if isinstance(sent, str) else sent
-    return messages.tool_requests(messages.parse(said[-1:]) or ()) if type(said) is list else ()
+    else:
+        # Version 1: what was said before, then the answer.
+        said = arguments.parse(sent) if isinstance(sent, str) else sent
+        last = said[-1:] if isinstance(said, list | tuple) else []
+        asked = messages.tool_requests(messages.parse(last) or ())
+    if any(one.name == OUTPUT_TOOL for one in asked):
+        return tuple(one for one in asked if one.name != OUTPUT_TOOL)
+    return asked
 
 
 def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, Any]:
