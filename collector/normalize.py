@@ -28,8 +28,12 @@ is_root_key = dialects.is_root_key
 
 
 def steps_of(batch: pa.RecordBatch) -> list[Step]:
-    """One step per span of a SPANS batch, in its order."""
-    return [dialects.step(view) for view in views_of(batch)]
+    """One step per span of a SPANS batch, in its order; after them, calls that spans tell of."""
+    views = views_of(batch)
+    steps = [dialects.step(view) for view in views]
+    for view, step in zip(views, steps[:], strict=True):
+        steps += dialects.told(view, step)
+    return steps
 
 
 def views_of(

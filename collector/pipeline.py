@@ -343,6 +343,8 @@ class Pipeline:
         except Exception:  # a bug of ours: the spans are stored all the same, and can be re-folded
             log.exception("batch_not_folded")
             duplicates = []
+        # What spans tell of comes after their steps and has no row.
+        duplicates = [row for row in duplicates if row < batch.num_rows]
         if duplicates:
             keep = np.ones(batch.num_rows, dtype=bool)
             keep[duplicates] = False

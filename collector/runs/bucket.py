@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 
 from collector.runs.calls import Call, CallCost
 from collector.runs.run import COUNT_NAMES, Counts
-from otel_agentrun.dialects.kinds import HANDOFF, MODEL, RESPONSE, RETRIEVE, TOOL, VALIDATE
+from otel_agentrun.dialects.kinds import HANDOFF, MODEL, RESPONSE, RETRIEVE, TOLD, TOOL, VALIDATE
 from otel_agentrun.step import COUNTED, Kind, Step, Usage
 
 Price = Callable[[Usage, str, str, int], tuple[int | None, str]]
@@ -27,6 +27,8 @@ ATTEMPTS_MAX = 100
 """Repetitions are numbered up to here."""
 REWRITE = ("", "", "", "")
 """`placed_as` of a bucket whose steps were written under different runs."""
+HIDDEN = ("-", "", "", "")
+"""`placed_as` of told steps that are in no run: spans of their own have come."""
 
 
 class Node:
@@ -85,6 +87,8 @@ class Tally:
     tools_without_results: int = 0
     """Of those that worked."""
     duplicate_spans: int = 0
+    calls_told: int = 0
+    """Model calls without a span of their own."""
 
     def add(self, other: Tally) -> None:
         for name in TALLY_NAMES:
@@ -183,6 +187,7 @@ class Bucket:
         "run_id",
         "start_ns",
         "tally",
+        "told",
         "tools",
         "top",
         "top_span_id",
@@ -219,8 +224,17 @@ class Bucket:
         self.tools: dict[str, int] = {}
         self.dialects: dict[str, int] = {}
         self.fan_out = 0
+        self.told: dict[Kind, Bucket] = {}
+        """Calls that spans in here tell of, apart: a run without any span of that kind has them
+        (identity.py)."""
         self.placed_as: tuple[str, str, str, str] | None = None
         """(run id, agent name, parent run id, group id) that the steps were last written with."""
+
+    def told_of(self, kind: Kind) -> Bucket:
+        found = self.told.get(kind)
+        if found is None:
+            found = self.told[kind] = Bucket(self.top_span_id)
+        return found
 
     def find(self) -> Bucket:
         bucket = self
@@ -333,6 +347,8 @@ class Bucket:
         elif not merged.failed:
             tally.calls_without_usage += sign
         tally.duplicate_spans += sign * (merged.spans - 1)
+        if merged.counting.role is TOLD:
+            tally.calls_told += sign
         tally.model_cost_nano_usd += sign * (cost.cost_nano_usd or 0)
         if cost.confidence == "unknown":
             tally.calls_unpriced += sign
@@ -418,6 +434,11 @@ class Bucket:
             for name, uses in their_uses.items():
                 mine_uses[name] = mine_uses.get(name, 0) + uses
         self.fan_out = max(self.fan_out, other.fan_out)
+        for kind, told in other.told.items():
+            if kind in self.told:
+                self.told[kind].absorb(told)
+            else:
+                self.told[kind] = told
         if self.placed_as is None:
             self.placed_as = other.placed_as
         elif other.placed_as not in (None, self.placed_as):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from collector.runs.bucket import Node
+from collector.runs.bucket import HIDDEN, Node
 from collector.runs.events import RUN_HEARTBEAT, RUN_STARTED
 from collector.runs.identity import Assembly, assemble, group_id
 from collector.runs.notes import is_note, noted
@@ -141,6 +141,7 @@ class TraceGroup:
         steps: list[PlacedStep] = []
         for assembly in assemblies:
             self._place(assembly, runs[assembly.run_id], steps)
+        self._hide(assemblies, steps)
         removed = self._removed(runs, _owners(assemblies))
         self._written = {run_id: _row_key(run) for run_id, run in runs.items()}
         self.open_runs = sum(run.ended_at_ns == 0 for run in runs.values())
@@ -243,6 +244,26 @@ class TraceGroup:
                         child_run_id=child,
                     )
                 )
+
+    def _hide(self, assemblies: list[Assembly], steps: list[PlacedStep]) -> None:
+        """Rows in no run for told steps that were written before the spans of such calls came."""
+        shown = {id(bucket) for run in assemblies for bucket in run.buckets}
+        for trace in self.traces.values():
+            for bucket in trace.tops.values():
+                for told in bucket.told.values():
+                    if id(told) in shown or told.placed_as in (None, HIDDEN):
+                        continue
+                    told.placed_as = HIDDEN
+                    steps += [
+                        PlacedStep(
+                            step=node.step,
+                            run_id="",
+                            group_id=self.group_id,
+                            revision=self.revision,
+                            counted=False,
+                        )
+                        for node in told.nodes
+                    ]
 
     def _cost(self, node: Node) -> tuple[int | None, str]:
         """Of a counted step or a paid endpoint: (nano-USD, confidence)."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from collector.runs.bucket import Bucket
 from collector.runs.trace import Trace
+from otel_agentrun.dialects.kinds import MODEL, TOOL
 from otel_agentrun.step import Kind, Role, Step
 
 ADOPTING = frozenset({Role.SDK, Role.WORKFLOW})
@@ -56,7 +57,25 @@ def group_id(traces: Iterable[Trace]) -> str:
 
 def assemble(traces: Sequence[Trace]) -> list[Assembly]:
     """All runs of a trace group, parents before children, roots by start time."""
-    return _Assembler(traces).runs()
+    runs = _Assembler(traces).runs()
+    if any(bucket.told for trace in traces for bucket in trace.tops.values()):
+        admit_told(runs)
+    return runs
+
+
+def admit_told(runs: Sequence[Assembly]) -> None:
+    """Give each run the calls that its spans tell of, where no span shows such a call."""
+    for kind in (MODEL, TOOL):
+        shown: set[str] = set()
+        for run in reversed(runs):  # children first
+            if any(child.run_id in shown for child in run.children) or any(
+                bucket.tally.model_calls if kind is MODEL else bucket.tally.tool_calls
+                for bucket in run.buckets
+            ):
+                shown.add(run.run_id)
+            elif told := [bucket.told[kind] for bucket in run.buckets if kind in bucket.told]:
+                run.buckets += told
+                shown.add(run.run_id)
 
 
 class _Assembler:
@@ -132,7 +151,12 @@ class _Assembler:
                 min(self._runs, key=_run_order).buckets += loose
             return
         taken = {run.run_id: run for run in self._runs}
-        if self._group_id in taken:
+        dead = [] if self._joined or taken else dead_runs(tops, loose)
+        if dead:
+            self._bury(dead, loose)
+            others = tops
+            loose = []
+        elif self._group_id in taken:
             run = taken[self._group_id]
             others = tops
         elif self._joined:
@@ -152,9 +176,19 @@ class _Assembler:
                 default=None,
             )
             others = []
-        run.buckets += loose
+        if loose:
+            run.buckets += loose
         for _, bucket in others:
             self._open(self._own_id(bucket), bucket, None)
+
+    def _bury(self, dead: Sequence[Bucket], loose: Sequence[Bucket]) -> None:
+        """A run for each of `dead`; what else is `loose` goes with the first of them."""
+        first = dead[0]
+        trace_id = first.nodes[0].step.trace_id
+        for bucket in dead:
+            run_id = self._group_id if bucket is first else f"{trace_id}-{bucket.top_span_id}"
+            self._runs.append(Assembly(run_id, buckets=[bucket]))
+        self._runs[-len(dead)].buckets += [bucket for bucket in loose if bucket not in dead]
 
     def _open(self, run_id: str, bucket: Bucket, parent: Assembly | None) -> Assembly:
         """A run whose root is the top of `bucket`, with everything inside it."""
@@ -204,6 +238,21 @@ class _Assembler:
                 self._todo.append((run, bucket))
             else:
                 self._open(self._own_id(bucket), bucket, run)
+
+
+def dead_runs(tops: Iterable[tuple[Trace, Bucket]], loose: Iterable[Bucket]) -> list[Bucket]:
+    """Buckets that were runs of their own: the span on top never came, and what was invoked below
+    it began when all else there had ended (smolagents: the context of a dead run stays on)."""
+    found = []
+    for bucket in loose:
+        if bucket.top is not None or not counted(bucket):
+            continue
+        below = [
+            top.top for trace, top in tops if top.top and trace.bucket_above(top.top) is bucket
+        ]
+        if below and all(step.start_ns >= bucket.end_ns for step in below):
+            found.append(bucket)
+    return found
 
 
 def leaked(trace: Trace, top: Step) -> bool:

@@ -86,7 +86,8 @@ def _use_aggregate(
     run: Assembly, own: Tally, pricing: Pricing, totals: Mapping[str, Tally]
 ) -> bool:
     """Usage on agent and chain spans counts only where there is no model span at all."""
-    if own.model_calls or any(totals[child.run_id].model_calls for child in run.children):
+    below = [totals[child.run_id] for child in run.children]
+    if any(t.model_calls > t.calls_told or t.calls_with_usage for t in (own, *below)):
         return False
     stated = [b.aggregate for b in run.buckets if b.aggregate is not None]
     if not stated:
@@ -102,6 +103,9 @@ def _use_aggregate(
     own.cache_read_tokens += usage.cache_read_tokens or 0
     own.cache_write_tokens += usage.cache_write_tokens or 0
     own.reasoning_tokens += usage.reasoning_tokens or 0
+    # Calls that are only told of: the total is theirs.
+    own.calls_unpriced -= own.calls_without_usage
+    own.calls_without_usage = 0
     cost = step.cost_nano_usd
     if cost is None:
         cost, _ = pricing.model(usage, step.provider, step.model, step.start_ns)

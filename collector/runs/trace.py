@@ -14,7 +14,7 @@ from enum import Enum
 
 from collector.runs.bucket import REWRITE, Bucket, Node, Price, ToolPrice
 from collector.runs.calls import Call, CallCost, join, merge, same_call, sibling_key
-from otel_agentrun.dialects.kinds import MODEL, RUN, TOOL
+from otel_agentrun.dialects.kinds import MODEL, RUN, TOLD, TOOL
 from otel_agentrun.step import Step, Usage
 
 DEPTH_MAX = 256
@@ -101,7 +101,7 @@ class Trace:
             self.nodes[step.span_id] = Node(step, next(iter(self.tops.values())))
             return Added.NEW
         parent = step.parent_span_id if step.parent_span_id != step.span_id else ""
-        node = Node(step, self._place(step, parent))
+        node = Node(step, self._beside(step) if step.role is TOLD else self._place(step, parent))
         self.nodes[step.span_id] = node
         node.bucket.add(node, self._pricing.tool)
         if step.kind is MODEL:
@@ -130,11 +130,13 @@ class Trace:
             trace.add(node.step)
         for bucket in trace.tops.values():
             bucket.placed_as = REWRITE
+            for told in bucket.told.values():
+                told.placed_as = REWRITE
         return trace
 
     def untie(self) -> None:
         """Break the cycles between nodes and buckets."""
-        for bucket in self.tops.values():
+        for bucket in [each for top in self.tops.values() for each in (top, *top.told.values())]:
             bucket.nodes.clear()
             bucket.fresh.clear()
             bucket.attempts.clear()
@@ -176,6 +178,13 @@ class Trace:
             return bucket
         del self.tops[step.span_id]
         return self._merge(bucket, waited)
+
+    def _beside(self, step: Step) -> Bucket:
+        """Where a call is kept that only another span tells of: apart from what has spans."""
+        parent = step.parent_span_id
+        above = self.nodes.get(parent)
+        bucket = above.bucket.find() if above else self.tops.get(parent) or self._new_top(parent)
+        return bucket.told_of(step.kind)
 
     def _new_top(self, span_id: str) -> Bucket:
         bucket = self.tops[span_id] = Bucket(span_id)

@@ -33,7 +33,8 @@ from otel_agentrun.dialects.dialect import Dialect
 from otel_agentrun.dialects.driver import read
 from otel_agentrun.dialects.reading import Content
 from otel_agentrun.dialects.shapes import Shapes
-from otel_agentrun.step import Event, Role, SpanView, Status, Step
+from otel_agentrun.dialects.told import steps as told_steps
+from otel_agentrun.step import Event, Kind, Role, SpanView, Status, Step
 
 __all__ = [
     "REVISION",
@@ -48,6 +49,7 @@ __all__ = [
     "is_root_key",
     "step",
     "task",
+    "told",
 ]
 
 REVISION: Final = 1
@@ -76,6 +78,7 @@ ALL: Final = (*ORDER, UNRECOGNIZED)
 SHAPES: Final = Shapes(ORDER, UNRECOGNIZED)
 
 KEYS_CACHED_MAX: Final = 65_536
+TELLING: Final = frozenset({Kind.MODEL, Kind.RUN})
 
 
 def dialect_of(span: SpanView) -> Dialect:
@@ -99,6 +102,20 @@ def step(span: SpanView) -> Step:
             role=Role.NONE,
             status=Status.ERROR if span.status_code == "Error" else Status.SUCCESS,
         )
+
+
+def told(span: SpanView, step: Step) -> tuple[Step, ...]:
+    """Steps of calls that `span`, read as `step`, tells of; mostly none.  Never raises."""
+    if step.kind not in TELLING:
+        return ()
+    dialect = SHAPES.of(span).dialect
+    if dialect.told is None:
+        return ()
+    try:
+        calls = dialect.told(span, step)
+        return told_steps(span, step, calls) if calls else ()
+    except Exception:  # a bug of a dialect: the span itself was read
+        return ()
 
 
 def content(span: SpanView, logs: Sequence[Event] = ()) -> Content:

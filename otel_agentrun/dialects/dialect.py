@@ -9,12 +9,13 @@ looks at the scope and at which keys there are, never at values: its answer is k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Final, cast
 
 from otel_agentrun.dialects.tables import STATUS_KEYS, TOKENS, Found, Labels, Table
-from otel_agentrun.step import Kind, Role, SpanView, ToolRequest, Usage
+from otel_agentrun.dialects.told import Told
+from otel_agentrun.step import Kind, Role, SpanView, Step, ToolRequest, Usage
 
 new = object.__new__
 
@@ -33,6 +34,7 @@ class Dialect:
         self.tool_requests: Callable[[SpanView, Found], tuple[ToolRequest, ...]] | None = (
             optional.get("tool_requests")
         )
+        self.told: Callable[[SpanView, Step], Sequence[Told]] | None = optional.get("told")
         self.content: Callable[..., Mapping[str, Any]] | None = optional.get("content")
         self.content_keys: Mapping[str, tuple[str, ...]] = optional.get("CONTENT", {})
         self.content_prefixes: tuple[str, ...] = tuple(optional.get("CONTENT_PREFIXES", ()))

@@ -76,7 +76,7 @@ def _step(teller: Step, call: Told, index: int, at_ns: int, is_model: bool) -> S
     return Step(
         trace_id=teller.trace_id,
         span_id=digest.hexdigest(),
-        parent_span_id=teller.parent_span_id if is_model else teller.span_id,
+        parent_span_id=(teller.parent_span_id if is_model else "") or teller.span_id,
         # Of several that tell of one call, the first: a history is repeated in every request.
         version=max(VERSION_MAX - at_ns, 0),
         kind=call.kind,
