@@ -143,9 +143,9 @@ def pricing(config: PricesConfig) -> Pricing:
 
     def tool(step: Step) -> int | None:
         if step.endpoint:
-            return book.endpoint_cost_nano_usd(
-                step.endpoint, urlsplit(step.endpoint).hostname or ""
-            )
+            if not config.endpoints:
+                return None
+            return book.endpoint_cost_nano_usd(step.endpoint, _host(step.endpoint))
         if step.kind is not Kind.TOOL:
             return None
         return book.tool_cost_nano_usd(step.tool_name or step.name)

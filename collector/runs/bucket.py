@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from operator import add, attrgetter
 
 from collector.runs.calls import Call, CallCost
 from collector.runs.run import COUNT_NAMES, Counts
@@ -90,17 +91,15 @@ class Tally:
     calls_told: int = 0
     """Model calls without a span of their own."""
 
-    def add(self, other: Tally) -> None:
-        for name in TALLY_NAMES:
-            value = getattr(other, name)
-            if value:
-                setattr(self, name, getattr(self, name) + value)
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*map(add, _tallied(self), _tallied(other)))
 
     def counts(self) -> Counts:
-        return Counts(**{name: getattr(self, name) for name in COUNT_NAMES})
+        return Counts(**dict(zip(COUNT_NAMES, _counted(self), strict=True)))
 
 
-TALLY_NAMES = tuple(f.name for f in fields(Tally))
+_tallied = attrgetter(*(field.name for field in fields(Tally)))
+_counted = attrgetter(*COUNT_NAMES)
 
 
 @dataclass(slots=True)
@@ -173,6 +172,7 @@ class Bucket:
         "busy_ns",
         "dialects",
         "end_ns",
+        "failures",
         "fan_out",
         "first_model",
         "fresh",
@@ -219,6 +219,8 @@ class Bucket:
         self.responses: tuple[int, str, Step] | None = None
         """The last explicit final-response step."""
         self.attempts: dict[AttemptKey, Attempts] = {}
+        self.failures = 0
+        """Failed ones among them."""
         self.models: dict[str, int] = {}
         self.providers: dict[str, int] = {}
         self.tools: dict[str, int] = {}
@@ -369,6 +371,11 @@ class Bucket:
         attempts = self.attempts.get(key)
         if attempts is None:
             attempts = self.attempts[key] = Attempts()
+        if failed:
+            self.failures += sign
+        elif not attempts.failures and sign > 0:  # nothing to repeat
+            attempts.insert(node, failed)
+            return
         before = attempts.retries
         if sign > 0:
             attempts.insert(node, failed)
@@ -385,7 +392,7 @@ class Bucket:
         self.nodes += other.nodes
         self.fresh += other.fresh
         retries = self.tally.retries + other.tally.retries
-        self.tally.add(other.tally)
+        self.tally += other.tally
         self.start_ns = min(self.start_ns, other.start_ns)
         self.end_ns = max(self.end_ns, other.end_ns)
         for key, stated in other.labels.items():
@@ -425,6 +432,7 @@ class Bucket:
                     entry[3].touch()
             retries += ours.retries
         self.tally.retries = retries
+        self.failures += other.failures
         for mine_uses, their_uses in (
             (self.models, other.models),
             (self.providers, other.providers),
@@ -450,9 +458,18 @@ def cover(intervals: list[tuple[int, int]], start: int, end: int) -> int:
 
     Returns by how much the covered time grew.
     """
-    if not intervals or start > intervals[-1][1]:
+    if not intervals:
         intervals.append((start, end))
         return end - start
+    low, high = intervals[-1]
+    if start > high:
+        intervals.append((start, end))
+        return end - start
+    if start >= low:  # nearly always: steps come in the order in which they end
+        if end <= high:
+            return 0
+        intervals[-1] = (low, end)
+        return end - high
     first = bisect_left(intervals, (start, start))
     if first and intervals[first - 1][1] >= start:
         first -= 1

@@ -7,6 +7,7 @@ was last asked.  Restoring one from the store is adding what the store has of it
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from collector.runs.bucket import HIDDEN, Node
 from collector.runs.events import RUN_HEARTBEAT, RUN_STARTED
@@ -16,12 +17,14 @@ from collector.runs.run import Changes, PlacedStep, Removed, Run
 from collector.runs.summary import summarize
 from collector.runs.trace import NO_PRICING, Added, Pricing, Trace
 from otel_agentrun.dialects import REVISION
-from otel_agentrun.dialects.kinds import MODEL
 from otel_agentrun.step import COUNTED, Event, Step
 
 REVISION_SHIFT = 40
 ANNOUNCING = frozenset({RUN_STARTED, RUN_HEARTBEAT})
 """Events by which a run makes itself known before its first span; others only name one."""
+
+
+_new = object.__new__
 
 
 class TraceGroup:
@@ -214,36 +217,28 @@ class TraceGroup:
             for node in bucket.nodes if moved else fresh:
                 node.dirty = False
                 step = node.step
-                child = ""
-                run_id = run.run_id
+                entry: Any = _new(PlacedStep)  # frozen once it is in the list
+                entry.step = step
+                entry.run_id = run.run_id
+                entry.group_id = run.group_id
+                entry.revision = run.revision
+                entry.agent_name = step.agent_name or run.agent_name
+                entry.counted = step.kind in COUNTED and not node.duplicate_of
+                entry.duplicate_of = node.duplicate_of
+                entry.cost_nano_usd = None
+                entry.cost_confidence = entry.retry_of = entry.child_run_id = ""
+                entry.attempt = step.attempt
                 if step is root and assembly.parent is not None:
                     # A child run's root is a step of its parent and the root of its own run.
-                    run_id, child = assembly.parent.run_id, run.run_id
-                cost, confidence, retry_of, attempt = None, "", "", 0
-                counted = step.kind in COUNTED and not node.duplicate_of
-                if step.endpoint:
-                    cost, confidence = self._cost(node)
-                elif counted:
-                    cost, confidence = self._cost(node)
+                    entry.run_id, entry.child_run_id = assembly.parent.run_id, run.run_id
+                if entry.counted or step.endpoint:
+                    entry.cost_nano_usd, entry.cost_confidence = self._cost(node)
+                if entry.counted and bucket.failures:
                     attempts = bucket.attempts_of(step)
                     if attempts is not None and attempts.failures:
-                        retry_of, attempt = attempts.previous(step)
-                steps.append(
-                    PlacedStep(
-                        step=step,
-                        run_id=run_id,
-                        group_id=run.group_id,
-                        revision=run.revision,
-                        agent_name=step.agent_name or run.agent_name,
-                        counted=counted,
-                        duplicate_of=node.duplicate_of,
-                        cost_nano_usd=cost,
-                        cost_confidence=confidence,
-                        attempt=step.attempt or attempt,
-                        retry_of=retry_of,
-                        child_run_id=child,
-                    )
-                )
+                        entry.retry_of, attempt = attempts.previous(step)
+                        entry.attempt = entry.attempt or attempt
+                steps.append(entry)
 
     def _hide(self, assemblies: list[Assembly], steps: list[PlacedStep]) -> None:
         """Rows in no run for told steps that were written before the spans of such calls came."""
@@ -268,8 +263,8 @@ class TraceGroup:
     def _cost(self, node: Node) -> tuple[int | None, str]:
         """Of a counted step or a paid endpoint: (nano-USD, confidence)."""
         step = node.step
-        if step.kind is MODEL:
-            call = self.traces[step.trace_id].cost_of(node)
+        if node.call is not None:
+            call = node.call.find().counted
             return (call.cost_nano_usd, call.confidence) if call else (None, "")
         price = step.cost_nano_usd
         if price is None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from otel_agentrun.step import Event, Step, value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Counts:
     """What adds up.  A run has its own and, with its descendants, a total (`…_total` in JSON)."""
 

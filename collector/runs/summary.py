@@ -47,10 +47,7 @@ def summarize(
         facts = read_events(events.get(run.run_id, ()))
         own = own_tally(run, facts)
         aggregated = _use_aggregate(run, own, pricing, totals)
-        total = Tally()
-        total.add(own)
-        for child in run.children:
-            total.add(totals[child.run_id])
+        total = sum((totals[child.run_id] for child in run.children), own)
         totals[run.run_id] = total
         depths[run.run_id] = 1 + max((depths[child.run_id] for child in run.children), default=0)
         # A run that only hands on to others asked what its first child asked.
@@ -74,9 +71,7 @@ def summarize(
 
 
 def own_tally(run: Assembly, facts: EventFacts) -> Tally:
-    tally = Tally()
-    for bucket in run.buckets:
-        tally.add(bucket.tally)
+    tally = sum((bucket.tally for bucket in run.buckets), Tally())
     tally.payment_cost_nano_usd += facts.payment_cost_nano_usd
     tally.revenue_nano_usd += facts.revenue_nano_usd
     return tally

@@ -293,8 +293,3 @@ class Trace:
                     other.duplicate_of = duplicate_of
                     other.touch()
             node.touch()
-
-    def cost_of(self, node: Node) -> CallCost | None:
-        """How the call of a model span was counted."""
-        assert node.call is not None
-        return node.call.find().counted
