@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from collector.runs.run import COUNT_NAMES, Counts, PlacedStep, Run
 from otel_agentrun.dialects import Content
-from otel_agentrun.step import Event, SpanView, Usage, as_number, as_text
+from otel_agentrun.step import Event, Kind, Role, SpanView, Step, Usage, as_number, as_text
 
 Document = dict[str, Any]
 
@@ -163,6 +163,22 @@ def _parsed(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def responds(run: Run, step: Step) -> bool:
+    """Whether a step is a run's final response: its last model call, when it asks for no tool.
+
+    Which is the last is known once the run has ended; a step that its emitter calls the response
+    has that role anyway.
+    """
+    return (
+        run.ended_at_ns > 0
+        and run.output_span == (step.trace_id, step.span_id)
+        and step.kind is Kind.MODEL
+        and step.role is Role.NONE
+        and not step.failed
+        and not step.tool_requests
+    )
 
 
 def step_document(

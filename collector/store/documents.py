@@ -6,12 +6,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from collector.runs.document import Document, event_document, run_document, step_document
+from collector.runs.document import (
+    Document,
+    event_document,
+    responds,
+    run_document,
+    step_document,
+)
 from collector.runs.notes import is_note
 from collector.runs.run import Run
 from collector.store.reader import Reader
 from otel_agentrun import dialects
-from otel_agentrun.step import Event, SpanView
+from otel_agentrun.step import Event, Role, SpanView
 
 MINUTE_NS: Final = 60_000_000_000
 Key = tuple[str, str]
@@ -42,7 +48,10 @@ def shown(reader: Reader, run_id: str, workspace: str = "") -> Document | None:
         key = (entry.step.trace_id, entry.step.span_id)
         view = spans.get(key)
         content = dialects.content(view, logs.get(key, ())) if view else None
-        steps.append(step_document(entry, view, content, rank))
+        document = step_document(entry, view, content, rank)
+        if responds(run, entry.step):
+            document["role"] = Role.RESPONSE.value
+        steps.append(document)
     return {
         # What it was asked and answered may stand in spans of a child run.
         "run": run_documents(reader, [run])[0],

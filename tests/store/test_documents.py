@@ -94,8 +94,8 @@ def test_documents_of_real_exports(store: Store, source: str) -> None:  # noqa: 
             assert step["attributes"]
     roots = [run for run in listed if run["parent_run_id"] is None]
     silent = [run["run_id"] for run in roots if not run["input"]]
-    # One emitter sends no content by default; elsewhere a call for embeddings may have none.
-    assert len(silent) <= (len(roots) if source == "openaiv2-legacy" else 1)
+    # Some emitters send no content by default; elsewhere a call for embeddings may have none.
+    assert len(silent) <= (len(roots) if source in ("openaiv2-legacy", "adk") else 1)
 
 
 @pytest.mark.parametrize("source", ["langgraph", "openaiagents", "openaiv2"])
