@@ -17,8 +17,10 @@ from otel_agentrun.dialects import (
     agentrun,
     anthropic_sdk,
     autogen,
+    driver,
     genai,
     litellm,
+    mapping,
     messages,
     openinference,
     openlit,
@@ -29,8 +31,10 @@ from otel_agentrun.dialects import (
     traceloop,
     transport,
 )
+from otel_agentrun.dialects import labels as run_labels
 from otel_agentrun.dialects.dialect import Dialect
 from otel_agentrun.dialects.driver import read
+from otel_agentrun.dialects.mapping import NO_MAPPINGS, Mappings
 from otel_agentrun.dialects.reading import Content
 from otel_agentrun.dialects.shapes import Shapes
 from otel_agentrun.dialects.told import steps as told_steps
@@ -39,6 +43,7 @@ from otel_agentrun.step import Event, Kind, Role, SpanView, Status, Step
 __all__ = [
     "REVISION",
     "Content",
+    "Mappings",
     "answer",
     "content",
     "dialect_of",
@@ -50,6 +55,7 @@ __all__ = [
     "step",
     "task",
     "told",
+    "use",
 ]
 
 REVISION: Final = 1
@@ -72,13 +78,36 @@ MODULES: Final = (
     genai,
 )
 """The first that recognizes a span reads it: our own, marked ones, the plain convention."""
-ORDER: Final = tuple(Dialect(module) for module in MODULES)
-UNRECOGNIZED: Final = Dialect(transport)
-ALL: Final = (*ORDER, UNRECOGNIZED)
-SHAPES: Final = Shapes(ORDER, UNRECOGNIZED)
+ORDER: tuple[Dialect, ...] = tuple(Dialect(module) for module in MODULES)
+UNRECOGNIZED = Dialect(transport)
+ALL = (*ORDER, UNRECOGNIZED)
+SHAPES = Shapes(ORDER, UNRECOGNIZED)
+IN_FORCE = NO_MAPPINGS
 
 KEYS_CACHED_MAX: Final = 65_536
 TELLING: Final = frozenset({Kind.MODEL, Kind.RUN})
+
+
+def use(mappings: Mappings) -> None:
+    """Read spans with a config's mappings, too, from now on and in this whole process.
+
+    A process has one collector, and reads the spans of all its threads alike.
+    """
+    global ORDER, UNRECOGNIZED, ALL, SHAPES, IN_FORCE
+    if mappings == IN_FORCE:
+        return
+    more, labels = mapping.everywhere(mappings.keys)
+    run_labels.MAPPED.clear()
+    run_labels.MAPPED.update(labels)
+    mapped = (mapping.dialect(each, more) for each in mappings.spans)
+    ORDER = (*mapped, *(Dialect(module, more) for module in MODULES))
+    UNRECOGNIZED = Dialect(transport, more)
+    ALL = (*ORDER, UNRECOGNIZED)
+    SHAPES = Shapes(ORDER, UNRECOGNIZED)
+    IN_FORCE = mappings
+    driver.forget()
+    for cached in (is_logic_key, is_root_key, is_content_key, is_logic_event):
+        cached.cache_clear()
 
 
 def dialect_of(span: SpanView) -> Dialect:

@@ -10,10 +10,10 @@ looks at the scope and at which keys there are, never at values: its answer is k
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, Final, cast
 
-from otel_agentrun.dialects.tables import STATUS_KEYS, TOKENS, Found, Labels, Table
+from otel_agentrun.dialects.tables import NO_KEYS, STATUS_KEYS, TOKENS, Found, Labels, Table
 from otel_agentrun.dialects.told import Told
 from otel_agentrun.step import Kind, Role, SpanView, Step, ToolRequest, Usage
 
@@ -23,7 +23,13 @@ new = object.__new__
 class Dialect:
     """A dialect module, its tables compiled for reading."""
 
-    def __init__(self, module: ModuleType) -> None:
+    def __init__(
+        self,
+        module: ModuleType | SimpleNamespace,
+        more: Mapping[str, tuple[str, ...]] = NO_KEYS,
+    ) -> None:
+        """`more`: field -> keys from the config, read after those of the module."""
+        self.module = module
         self.name: str = module.NAME
         self.recognizes: Callable[[SpanView], bool] = module.recognizes
         self.kind: Callable[[SpanView], Kind] = module.kind
@@ -41,7 +47,9 @@ class Dialect:
         self.also_read: frozenset[str] = frozenset(optional.get("ALSO_READ", ()))
         self.event_names: frozenset[str] = frozenset(optional.get("EVENTS", ()))
         self.joins_by_links: bool = optional.get("LINKS_JOIN", True)
-        self.table = Table(module.KEYS, optional.get("PREFIXES", {}), optional.get("label"))
+        self.table = Table(
+            module.KEYS, optional.get("PREFIXES", {}), optional.get("label"), more=more
+        )
 
     def reads(self, key: str) -> bool:
         """Does `step()` need this key?  An input only adds its size: see `reads_of_root`."""

@@ -36,6 +36,11 @@ _interner = run_labels.Interner()
 _new = object.__new__
 
 
+def forget() -> None:
+    """Other keys state labels from now on."""
+    _interner.__init__()  # type: ignore[misc]  # start over with empty caches
+
+
 def read(span: SpanView, shape: Shape) -> Step:
     """The step of one span."""
     dialect = shape.dialect

@@ -57,6 +57,11 @@ FORCED: Final = frozenset(
     name for name, keys in LABELS.items() if not semconv.TENANCY.isdisjoint(keys)
 )
 
+MAPPED: Final[dict[str, str]] = {}
+"""Key -> label, from the config's `mappings:`; `dialects.use` fills it."""
+MAPPED_RANK: Final = 1000
+"""After every key that is known to state the label."""
+
 BASES_MAX: Final = 1024
 DISTINCT_MAX: Final = 65_536
 
@@ -64,6 +69,8 @@ DISTINCT_MAX: Final = 65_536
 def name_of(key: str) -> tuple[str, int] | None:
     """The label an attribute states, and its rank among the keys of that label."""
     found = BY_KEY.get(key)
+    if found is None and key in MAPPED:
+        return (MAPPED[key], MAPPED_RANK)
     if found is None and key.startswith("agentrun."):
         for prefix, label in PREFIXES.items():
             if key.startswith(prefix) and len(key) > len(prefix):

@@ -55,6 +55,7 @@ NANO_MAX: Final = (1 << 63) - 1
 CACHED_KEYS_MAX: Final = 16_384
 REMEMBERED_MAX: Final = 16_384
 REMEMBERED_CHARS_MAX: Final = 100
+NO_KEYS: Final[Mapping[str, tuple[str, ...]]] = {}
 OWN_LABEL_RANK: Final = 100
 """A dialect's own spelling of a label comes after the keys that all dialects share."""
 
@@ -152,8 +153,12 @@ class Table(dict[str, "Entry | None"]):
         keys: Mapping[str, tuple[str, ...]],
         prefixes: Mapping[str, str],
         label: Callable[[str], str] | None = None,
+        more: Mapping[str, tuple[str, ...]] = NO_KEYS,
     ) -> None:
-        """`label` names the label that a key of the dialect's own states, or is "" for none."""
+        """`label` names the label that a key of the dialect's own states, or is "" for none.
+
+        `more` are keys from the config, read where no key of the dialect's says the field.
+        """
         super().__init__()
         self._prefixes = tuple((_pattern(key), field) for key, field in prefixes.items())
         self._label = label
@@ -164,6 +169,10 @@ class Table(dict[str, "Entry | None"]):
             for rank, key in enumerate(names):
                 assert key not in self, f"{key} feeds two fields"
                 self[key] = (field, rank, _converter(field), False)
+        for field, names in more.items():
+            for rank, key in enumerate(names, len(merged.get(field, ()))):
+                if key not in self:
+                    self[key] = (field, rank, _converter(field), False)
 
     def __missing__(self, key: str) -> Entry | None:
         entry = self._classify(key)
