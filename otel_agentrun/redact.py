@@ -198,8 +198,6 @@ CONTENT_KEYS: Final = (
     "agentrun.handoff.message",
     "agentrun.handoff.reply",
     "agentrun.state.value",
-    "agentrun.retrieval.query",
-    "agentrun.retrieval.documents*",
     "exception.message",
     "exception.stacktrace",
     "error.message",

@@ -596,7 +596,7 @@ GEN_AI_INPUT_MESSAGES: Final = "gen_ai.input.messages"
 GEN_AI_OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
 """any.  Content.  Source: semantic-conventions-genai fe5608e."""
 GEN_AI_TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
-"""any.  Content.  Source: semantic-conventions-genai fe5608e."""
+"""any.  Source: semantic-conventions-genai fe5608e."""
 GEN_AI_TOOL_NAME: Final = "gen_ai.tool.name"
 """string.  Source: semantic-conventions-genai fe5608e."""
 GEN_AI_TOOL_TYPE: Final = "gen_ai.tool.type"
@@ -752,7 +752,6 @@ CONTENT: Final = frozenset(
         GEN_AI_SYSTEM_INSTRUCTIONS,
         GEN_AI_INPUT_MESSAGES,
         GEN_AI_OUTPUT_MESSAGES,
-        GEN_AI_TOOL_DEFINITIONS,
         GEN_AI_TOOL_CALL_ARGUMENTS,
         GEN_AI_TOOL_CALL_RESULT,
         GEN_AI_RETRIEVAL_QUERY_TEXT,
