@@ -15,7 +15,8 @@ from typing import Any, Final
 from otel_agentrun import arguments, plain_json
 from otel_agentrun.dialects import kinds, messages, sources
 from otel_agentrun.dialects.tables import Found, Labels
-from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, as_text
+from otel_agentrun.dialects.told import Told, answered
+from otel_agentrun.step import Event, Kind, Role, SpanView, Step, ToolRequest, as_text
 
 NAME: Final = "genai"
 CHECKED: Final = (
@@ -24,8 +25,9 @@ CHECKED: Final = (
 )
 CANNOT_TELL: Final = (
     "openai-v2 sends no cached and no reasoning tokens, and no span for `responses.create`.",
-    "A client's instrumentation knows no tools: without spans of the application's own, a tool "
-    "call is seen in the next call's messages only, and when it ran is not.",
+    "A client's instrumentation knows no tools: without spans of the application's own, tool calls "
+    "are read from the messages of the next call when nothing is around it; how long they took is "
+    "unknown.",
 )
 OPERATION: Final = "gen_ai.operation.name"
 TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
@@ -237,6 +239,17 @@ def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
         if asked:
             return asked
     return ()
+
+
+def told(span: SpanView, step: Step) -> Sequence[Told]:
+    """Tools that an application ran without a span, from the results it gave to the next call.
+
+    Only of calls without a parent: they are all that is seen of such an application, and for
+    others a request is too large to be looked at.
+    """
+    if step.kind is not kinds.MODEL or span.parent_span_id:
+        return ()
+    return answered(span.text(messages.INPUT_MESSAGES))
 
 
 REQUEST_MARKS: Final = (
