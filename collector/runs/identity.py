@@ -153,9 +153,9 @@ class _Assembler:
         taken = {run.run_id: run for run in self._runs}
         dead = [] if self._joined or taken else dead_runs(tops, loose)
         if dead:
-            self._bury(dead, loose)
+            run = self._bury(dead)
+            loose = [bucket for bucket in loose if bucket not in dead]
             others = tops
-            loose = []
         elif self._group_id in taken:
             run = taken[self._group_id]
             others = tops
@@ -176,19 +176,23 @@ class _Assembler:
                 default=None,
             )
             others = []
-        if loose:
-            run.buckets += loose
+        opened = {} if dead or not tops else {id(tops[0][1]): run}
         for _, bucket in others:
-            self._open(self._own_id(bucket), bucket, None)
+            opened[id(bucket)] = self._open(self._own_id(bucket), bucket, None)
+        if self._joined or len(tops) < 2:
+            run.buckets += loose
+            return
+        for bucket in loose:
+            opened.get(id(around(bucket, tops)), run).buckets.append(bucket)
 
-    def _bury(self, dead: Sequence[Bucket], loose: Sequence[Bucket]) -> None:
-        """A run for each of `dead`; what else is `loose` goes with the first of them."""
+    def _bury(self, dead: Sequence[Bucket]) -> Assembly:
+        """A run for each of `dead`; the first one of them."""
         first = dead[0]
         trace_id = first.nodes[0].step.trace_id
         for bucket in dead:
             run_id = self._group_id if bucket is first else f"{trace_id}-{bucket.top_span_id}"
             self._runs.append(Assembly(run_id, buckets=[bucket]))
-        self._runs[-len(dead)].buckets += [bucket for bucket in loose if bucket not in dead]
+        return self._runs[-len(dead)]
 
     def _open(self, run_id: str, bucket: Bucket, parent: Assembly | None) -> Assembly:
         """A run whose root is the top of `bucket`, with everything inside it."""
@@ -240,19 +244,39 @@ class _Assembler:
                 self._open(self._own_id(bucket), bucket, run)
 
 
-def dead_runs(tops: Iterable[tuple[Trace, Bucket]], loose: Iterable[Bucket]) -> list[Bucket]:
-    """Buckets that were runs of their own: the span on top never came, and what was invoked below
-    it began when all else there had ended (smolagents: the context of a dead run stays on)."""
-    found = []
-    for bucket in loose:
-        if bucket.top is not None or not counted(bucket):
-            continue
-        below = [
-            top.top for trace, top in tops if top.top and trace.bucket_above(top.top) is bucket
-        ]
-        if below and all(step.start_ns >= bucket.end_ns for step in below):
-            found.append(bucket)
-    return found
+def dead_runs(tops: Sequence[tuple[Trace, Bucket]], loose: Iterable[Bucket]) -> list[Bucket]:
+    """Buckets that were runs of their own, by start: the span on top never came, and what was
+    invoked below it began when all else there had ended (smolagents, OpenLLMetry before 0.40: the
+    context of a dead run stays on).  Where that happened, other buckets without a top are dead runs
+    as well, unless an invocation was under way all the while."""
+    orphans = [bucket for bucket in loose if bucket.top is None and counted(bucket)]
+    below: dict[int, list[Step]] = {}
+    for trace, top in tops:
+        above = trace.bucket_above(top.top) if top.top else None
+        if above is not None and top.top is not None:
+            below.setdefault(id(above), []).append(top.top)
+
+    def is_dead(bucket: Bucket) -> bool:
+        invoked = below.get(id(bucket), ())
+        return bool(invoked) and all(step.start_ns >= bucket.end_ns for step in invoked)
+
+    if not any(is_dead(bucket) for bucket in orphans):
+        return []
+    return [
+        bucket
+        for bucket in orphans
+        if is_dead(bucket) or (id(bucket) not in below and around(bucket, tops) is None)
+    ]
+
+
+def around(bucket: Bucket, tops: Iterable[tuple[Trace, Bucket]]) -> Bucket | None:
+    """The latest invocation that was under way as long as anything in `bucket`."""
+    found = [
+        top
+        for _, top in tops
+        if top.top and top.top.start_ns <= bucket.start_ns and bucket.end_ns <= top.top.end_ns
+    ]
+    return found[-1] if found else None
 
 
 def leaked(trace: Trace, top: Step) -> bool:
