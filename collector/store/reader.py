@@ -171,7 +171,8 @@ class Reader:
         if not runs:
             return []
         found: list[PlacedStep] = []
-        since = min(run.started_at_ns for run in runs)
+        # A run may start after its first step: what its root was given lies before the root.
+        since = min(run.started_at_ns for run in runs) - SECOND_NS
         run_ids = tuple(run.run_id for run in runs)
         groups = tuple({run.group_id for run in runs})
         traces = {trace_id for run in runs for trace_id in run.trace_ids}
