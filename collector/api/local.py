@@ -16,6 +16,7 @@ from collector.api.service import (
 )
 from collector.runs.document import event_document
 from collector.runs.events import FEEDBACK, make_event
+from otel_agentrun import semconv
 from otel_agentrun.step import Event
 
 
@@ -79,11 +80,11 @@ class LocalOperations:
             )
         run = shown["run"]
         attributes = {
-            "agentrun.feedback.name": feedback.name,
-            "agentrun.feedback.score": "" if feedback.score is None else f"{feedback.score:.17g}",
-            "agentrun.feedback.label": feedback.label,
-            "agentrun.feedback.comment": feedback.comment,
-            "agentrun.actor": actor,
+            semconv.FEEDBACK_NAME: feedback.name,
+            semconv.FEEDBACK_SCORE: "" if feedback.score is None else f"{feedback.score:.17g}",
+            semconv.FEEDBACK_LABEL: feedback.label,
+            semconv.FEEDBACK_COMMENT: feedback.comment,
+            semconv.ACTOR: actor,
         }
         event = make_event(
             FEEDBACK,

@@ -21,6 +21,7 @@ from collector.api.service import RequestError
 from collector.errors import ForbiddenError, PermanentError, TooLargeError
 from collector.receiver.auth import Keyring, Principal, Role, is_loopback
 from collector.receiver.browser import check_host
+from otel_agentrun import semconv
 
 BODY_MAX_BYTES: Final = 1 << 20
 REQUEST_HEADER: Final = "x-agentrun-request"
@@ -34,7 +35,7 @@ def tenant(principal: Principal) -> str:
     """The only workspace this principal sees; "" for all."""
     if principal.allows(Role.ADMIN):
         return ""
-    return principal.stamps.get("agentrun.workspace", "")
+    return principal.stamps.get(semconv.WORKSPACE, "")
 
 
 def require_any(principal: Principal, *roles: Role) -> None:

@@ -18,6 +18,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from collector.errors import ForbiddenError, UnauthenticatedError
+from otel_agentrun import semconv
 
 
 class Role(StrEnum):
@@ -75,10 +76,10 @@ class KeyEntry:
 
     def principal(self) -> Principal:
         stamps = {
-            "agentrun.workspace": self.workspace,
-            "agentrun.department": self.department,
-            "agentrun.virtual_key": self.virtual_key,
-            "deployment.environment.name": self.environment,
+            semconv.WORKSPACE: self.workspace,
+            semconv.DEPARTMENT: self.department,
+            semconv.VIRTUAL_KEY: self.virtual_key,
+            semconv.ENVIRONMENT: self.environment,
         }
         return Principal(
             name=self.name,

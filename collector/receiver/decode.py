@@ -43,13 +43,14 @@ from collector.receiver.otlp_salvage import (
     salvage,
 )
 from collector.receiver.otlp_values import Texts, to_text
+from otel_agentrun import semconv
 
 __all__ = ["Decoder", "Limits", "Redactor"]
 
 DAY_NS: Final = 86_400 * 10**9
 NO_INGEST: Final[Mapping[str, str]] = MappingProxyType({})
 
-ONE_TRACE_KEYS: Final = frozenset({"agentrun.run.id", "agentrun.request.id"})
+ONE_TRACE_KEYS: Final = frozenset({semconv.RUN_ID, semconv.REQUEST_ID})
 """Facts about one run: applied only where no two items of the request are of different traces."""
 
 SIGNALS: Final = (Signal.TRACES, Signal.LOGS)

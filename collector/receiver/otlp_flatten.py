@@ -22,10 +22,11 @@ from collector.model import TYPES
 from collector.receiver import otlp_digest
 from collector.receiver.otlp_digest import Numbers
 from collector.receiver.otlp_values import INT, Texts
+from otel_agentrun import semconv
 
 Index = NDArray[np.int64]
 
-TRUNCATED: Final = "agentrun.truncated."
+TRUNCATED: Final = semconv.TRUNCATED_PREFIX
 """Prefix of the attribute that keeps the original length, in bytes, of a text that was cut."""
 
 

@@ -417,7 +417,7 @@ def _keys_of_run(run: Run) -> list[str]:
 
 def _closing(group: TraceGroup, now_ns: int, *, lost: bool) -> list[Event]:
     """One event for each open run: children end on their own account."""
-    attributes = {"agentrun.stop.reason": "lost"} if lost else {}
+    attributes = {semconv.STOP_REASON: "lost"} if lost else {}
     return [
         make_event(
             RUN_CLOSED,

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from collector.runs.run import COUNT_NAMES, Counts, PlacedStep, Run
+from otel_agentrun import semconv
 from otel_agentrun.dialects import Content
 from otel_agentrun.step import Event, Kind, Role, SpanView, Step, Usage, as_number, as_text
 
@@ -22,7 +23,7 @@ NS_PER_MS: Final = 1_000_000
 TOKENS: Final = tuple(name for name in COUNT_NAMES if name.endswith("_tokens"))
 NUMBERS: Final = tuple(name for name in COUNT_NAMES if not name.endswith(("_tokens", "_usd")))
 TOKENS_MISSING: Final = "tokens_missing"
-BRANCH: Final = "agentrun.step.branch"
+BRANCH: Final = semconv.STEP_BRANCH
 """Which of several parallel branches a step is in, as the application names it."""
 PROMPT: Final = "gen_ai.prompt.name"
 """What a header of the export request may say of spans that do not."""

@@ -11,21 +11,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from otel_agentrun import semconv
 from otel_agentrun.step import Event
 
-RUN_STARTED: Final = "agentrun.run.started"
-RUN_HEARTBEAT: Final = "agentrun.run.heartbeat"
-RUN_PAUSED: Final = "agentrun.run.paused"
-RUN_RESUMED: Final = "agentrun.run.resumed"
-RUN_ENDED: Final = "agentrun.run.ended"
-RUN_CLOSED: Final = "agentrun.run.closed"
+RUN_STARTED: Final = semconv.RUN_STARTED_EVENT
+RUN_HEARTBEAT: Final = semconv.RUN_HEARTBEAT_EVENT
+RUN_PAUSED: Final = semconv.RUN_PAUSED_EVENT
+RUN_RESUMED: Final = semconv.RUN_RESUMED_EVENT
+RUN_ENDED: Final = semconv.RUN_ENDED_EVENT
+RUN_CLOSED: Final = semconv.RUN_CLOSED_EVENT
 """Made by the collector: the quiet period passed, or heartbeats stopped."""
-PAYMENT: Final = "agentrun.payment"
-FEEDBACK: Final = "agentrun.feedback"
-FINDING: Final = "agentrun.finding"
-DECISION: Final = "agentrun.decision"
+PAYMENT: Final = semconv.PAYMENT_EVENT
+FEEDBACK: Final = semconv.FEEDBACK_EVENT
+FINDING: Final = semconv.FINDING_EVENT
+DECISION: Final = semconv.DECISION_EVENT
 EVALUATION: Final = "gen_ai.evaluation.result"
-ERASED: Final = "agentrun.erased"
+ERASED: Final = semconv.ERASED_EVENT
 """Made by the collector: who erased what.  Never folded."""
 
 NOTES: Final = frozenset({"gen_ai.client.inference.operation.details", "gen_ai.choice"})
@@ -122,15 +123,15 @@ def read_events(events: Iterable[Event]) -> EventFacts:
             facts.paused_ns += event.at_ns - paused_at
             facts.paused, paused_at = False, 0
         elif event.name == PAYMENT:
-            amount = nano_usd(attributes.get("agentrun.payment.usd", ""))
-            if attributes.get("agentrun.payment.kind") == "revenue":
+            amount = nano_usd(attributes.get(semconv.PAYMENT_USD, ""))
+            if attributes.get(semconv.PAYMENT_KIND) == "revenue":
                 facts.revenue_nano_usd += amount
             else:
                 facts.payment_cost_nano_usd += amount
         elif event.name == FEEDBACK:
-            name = attributes.get("agentrun.feedback.name", "feedback")
-            label = attributes.get("agentrun.feedback.label", "")
-            facts.quality[name] = label or attributes.get("agentrun.feedback.score", "")
+            name = attributes.get(semconv.FEEDBACK_NAME, "feedback")
+            label = attributes.get(semconv.FEEDBACK_LABEL, "")
+            facts.quality[name] = label or attributes.get(semconv.FEEDBACK_SCORE, "")
             if label in OUTCOMES:
                 facts.outcome = label
         elif event.name == EVALUATION:

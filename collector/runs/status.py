@@ -9,6 +9,7 @@ from typing import Final
 from collector.runs.bucket import Bucket
 from collector.runs.events import EventFacts
 from collector.runs.identity import Assembly
+from otel_agentrun import semconv
 from otel_agentrun.step import Kind, Role, Status, Step
 
 STATUS_OF_STOP: Final = {
@@ -95,7 +96,7 @@ def conclude(run: Assembly, buckets: Iterable[Bucket], facts: EventFacts) -> Con
         failed = fault is not None or pending_calls(buckets)
     else:
         failed = failing is not None or (
-            facts.ended is not None and facts.ended.attributes.get("error.type", "") != ""
+            facts.ended is not None and facts.ended.attributes.get(semconv.ERROR_TYPE, "") != ""
         )
     if not failed:
         return Conclusion(
@@ -130,18 +131,19 @@ def _failed(
         outcome=facts.outcome or "failure",
         failure_mode=mode,
         error=error,
-        error_type=(error.error_type if error else "") or ended.get("error.type", ""),
-        error_message=(error.error_message if error else "") or ended.get("error.message", ""),
+        error_type=(error.error_type if error else "") or ended.get(semconv.ERROR_TYPE, ""),
+        error_message=(error.error_message if error else "")
+        or ended.get(semconv.ERROR_MESSAGE, ""),
         root_missing=missing,
     )
 
 
 def stop_stated(run: Assembly, facts: EventFacts) -> str:
     """A stop reason given in so many words: by the end event, the root, or the closing event."""
-    sources = [facts.ended.attributes.get("agentrun.stop.reason", "")] if facts.ended else []
+    sources = [facts.ended.attributes.get(semconv.STOP_REASON, "")] if facts.ended else []
     sources += [step.labels.get("stop_reason", "") for step in own_roots(run)]
     if facts.closed is not None and run.root is None and facts.ended is None:
-        sources.append(facts.closed.attributes.get("agentrun.stop.reason", ""))
+        sources.append(facts.closed.attributes.get(semconv.STOP_REASON, ""))
     return next((stop for stop in sources if stop in STATUS_OF_STOP), "")
 
 

@@ -12,6 +12,7 @@ from collector.runs.quality import data_quality
 from collector.runs.run import Finding, Run
 from collector.runs.status import conclude, own_roots
 from collector.runs.trace import Pricing
+from otel_agentrun import semconv
 from otel_agentrun.step import Event, Step
 
 LABELS: Final = (
@@ -300,12 +301,12 @@ def _names(uses: Iterable[Mapping[str, int]]) -> tuple[str, ...]:
 
 def _finding(event: Event) -> Finding:
     get = event.attributes.get
-    spans = get("agentrun.finding.span_ids", "")
+    spans = get(semconv.FINDING_SPAN_IDS, "")
     return Finding(
-        rule=get("agentrun.finding.rule", ""),
-        kind=get("agentrun.finding.kind", ""),
-        severity=get("agentrun.finding.severity", ""),
-        explanation=get("agentrun.finding.explanation", ""),
+        rule=get(semconv.FINDING_RULE, ""),
+        kind=get(semconv.FINDING_KIND, ""),
+        severity=get(semconv.FINDING_SEVERITY, ""),
+        explanation=get(semconv.FINDING_EXPLANATION, ""),
         span_ids=tuple(spans.split(",")) if spans else (),
         at_ns=event.at_ns,
     )
