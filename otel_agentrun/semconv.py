@@ -269,6 +269,8 @@ DECISION_KIND_VALUES: Final = (
     "fallback",
     "tool_choice",
     "branch",
+    "fan_out",
+    "aggregate",
     "retry",
     "handoff",
     "approval",

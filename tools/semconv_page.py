@@ -31,17 +31,20 @@ def page(introduction: str, registry: Registry, requirements: Iterable[Requireme
         ),
         "\n## Spans\n\nAll carry what is listed under [Every step](#every-step).\n",
     ]
-    common = _common(registry)
+    common = registry.common
     parts += [_span_section(span, common, registry) for span in registry.spans.values()]
     parts.append("\n### Every step\n\n")
     first = next(iter(registry.spans.values()))
     parts.append(_uses_table([first.uses[key] for key in first.uses if key in common], registry))
-    parts.append("\n## Events\n\nLog records with these names.\n")
+    parts.append(
+        "\n## Events\n\nLog records with these names. "
+        "Each may also carry what is listed under [Every step](#every-step).\n"
+    )
     for event in registry.events.values():
         parts.append(f"\n### `{event.name}`\n\n{event.brief}\n\n")
         own = [use for use in event.uses.values() if not (event.is_step and use.key in common)]
         if len(own) < len(event.uses):
-            parts.append("Also what is listed under [Every step](#every-step) and of its kind.\n\n")
+            parts.append("With what [every step](#every-step) carries.\n\n")
         parts.append(_uses_table(own, registry))
     parts.append("\n## Attributes\n\n`<key>` stands for any key. *Content* is what people, models "
                  "and tools said: opt-in, and redacted.\n")  # fmt: skip
@@ -57,11 +60,6 @@ def page(introduction: str, registry: Registry, requirements: Iterable[Requireme
         names = ", ".join(_name(name) for name in one.names)
         parts.append(f"| {one.id} | {_cell(one.text)} | {names} |\n")
     return "".join(parts)
-
-
-def _common(registry: Registry) -> frozenset[str]:
-    """Attributes that all spans of ours list."""
-    return frozenset(set.intersection(*(set(span.uses) for span in registry.spans.values())))
 
 
 def _span_section(span: SpanType, common: frozenset[str], registry: Registry) -> str:

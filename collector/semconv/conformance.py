@@ -183,8 +183,11 @@ def _unknown(key: str, seen: Observed, subject: str, registry: Registry) -> Iter
 
 
 def fits(value: Any, stated: str) -> bool:
-    """Whether a value is of a type of the registry.  `any` takes structures and JSON text."""
-    if stated == "any":
+    """Whether a value is of a type of the registry.  `any` takes structures and JSON text.
+
+    A whole number is a double, too: JavaScript's SDK sends 1.0 as an integer.
+    """
+    if stated == "any" or (stated == "double" and type_of(value) == "int"):
         return True
     if stated.endswith("[]"):
         return isinstance(value, list | tuple) and all(fits(one, stated[:-2]) for one in value)
@@ -264,6 +267,9 @@ def _foreign(seen: Observed, subject: str, registry: Registry) -> Iterator[Probl
 
 def _event(seen: Observed, subject: str, event: EventType, registry: Registry) -> Iterator[Problem]:
     uses = dict(event.uses)
+    # What is stamped on everything inside of a run is on its events, too.
+    for key in registry.common:
+        uses.setdefault(key, Use(key=key, level=Level.RECOMMENDED))
     if event.is_step:
         stated = seen.attributes.get(STEP_KIND)
         span = registry.spans.get(stated) if isinstance(stated, str) else None

@@ -147,6 +147,9 @@ class Registry:
     prefixes: Mapping[str, Attribute] = field(default_factory=dict)
     """Templates by their prefix, with the dot."""
 
+    common: frozenset[str] = frozenset()
+    """Attributes that all spans of ours list, and events may carry as well."""
+
     def find(self, key: str) -> Attribute | None:
         """The attribute that `key` is, or the template that it belongs to."""
         found = self.attributes.get(key)
@@ -226,6 +229,7 @@ def parse(groups: Iterable[Mapping[str, Any]], upstream: Mapping[str, Any]) -> R
         genai_schema_url=upstream["genai"]["schema_url"],
         core_version=upstream["core"]["version"],
         prefixes={f"{one.key}.": one for one in attributes.values() if one.template},
+        common=frozenset(set.intersection(*(set(span.uses) for span in spans.values()))),
     )
 
 

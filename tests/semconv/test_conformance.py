@@ -89,7 +89,7 @@ def test_conditions_that_can_be_read_are_checked(seen: Observed, key: str) -> No
     [
         ({"agentrun.tool.versions": "v3"}, "unknown_name", "agentrun.tool.versions"),
         ({"agentrun.step.id": "7"}, "wrong_type", "agentrun.step.id"),
-        ({"agentrun.cost.usd": 1}, "wrong_type", "agentrun.cost.usd"),
+        ({"agentrun.cost.usd": "0.5"}, "wrong_type", "agentrun.cost.usd"),
         ({"agentrun.tool.arguments_valid": "true"}, "wrong_type", "agentrun.tool.arguments_valid"),
         ({"gen_ai.tool.call.id": 5}, "wrong_type", "gen_ai.tool.call.id"),
         ({"agentrun.tag.x": 1}, "wrong_type", "agentrun.tag.x"),
@@ -162,6 +162,22 @@ def test_a_step_report_may_carry_what_its_span_may() -> None:
     assert rules(an_event("agentrun.run.step", attributes=model)) == [
         ("not_expected", "gen_ai.tool.name")
     ]
+
+
+def test_a_whole_number_is_an_amount() -> None:
+    """JavaScript has one kind of number, and its SDK sends 1.0 as an integer."""
+    assert rules(a_span("tool", attributes={"agentrun.cost.usd": 1})) == []
+    assert rules(a_span("tool", attributes={"agentrun.cost.usd": True})) == [
+        ("wrong_type", "agentrun.cost.usd")
+    ]
+
+
+def test_events_may_carry_what_is_stamped_on_everything() -> None:
+    """S4.8: run, request and step ids are on every log record inside of a run."""
+    stamped = {"agentrun.run.id": "r", "agentrun.request.id": "q", "agentrun.step.id": 3,
+               "session.id": "s", "agentrun.tag.team": "blue"}  # fmt: skip
+    for name in EVENTS:
+        assert rules(an_event(name, attributes=stamped)) == []
 
 
 # ------------------------------------------------------------------ others' telemetry
