@@ -90,6 +90,7 @@ CONTENT_PREFIXES: Final = (
     "llm.tools.",
     "retrieval.documents.",
     "reranker.",
+    "crew_tasks",
 )
 
 HANDOFF_NAME: Final = re.compile(r"handoff to (.+)")
@@ -232,10 +233,11 @@ def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, A
             {"id": ids[index] if index < len(ids) else None, **document}
             for index, document in sorted(_documents(span).items())
         ] or listed
+    found = {field: value for field, value in out.items() if value}
     own = BY_SCOPE.get(span.scope)
     if own is not None and own.content is not None:
-        out |= own.content(span, kind)
-    return {field: value for field, value in out.items() if value}
+        found |= own.content(span, kind)
+    return found
 
 
 def _query(text: str) -> str:

@@ -110,7 +110,10 @@ def read(span: SpanView, dialect: Dialect, logs: Sequence[Event]) -> Content:
                 raw.setdefault("input" if field == "messages_in" else "output", sent)
     if dialect.content is not None:
         for field, value in dialect.content(span, kind, logs).items():
-            raw.setdefault(field, value)
+            if value is None:  # what the key holds is not worth showing
+                raw.pop(field, None)
+            else:
+                raw.setdefault(field, value)
     for field in ("messages_in", "messages_out"):
         for one in raw.get(field, ()):
             for call in one.get("tool_calls", ()):

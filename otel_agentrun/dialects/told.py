@@ -22,7 +22,7 @@ from otel_agentrun.dialects import kinds, messages
 from otel_agentrun.dialects.handoffs import is_handoff, target
 from otel_agentrun.dialects.status import first_line
 from otel_agentrun.plain_json import SCAN
-from otel_agentrun.step import Kind, SpanView, Step, Usage, as_text
+from otel_agentrun.step import Kind, SpanView, Step, ToolRequest, Usage, as_text
 from otel_agentrun.typed_errors import typed_error
 
 VERSION_MAX: Final = 1 << 63
@@ -52,6 +52,9 @@ class Told:
     usage: Usage | None = None
     model: str = ""
     finish_reasons: tuple[str, ...] = ()
+    tool_requests: tuple[ToolRequest, ...] = ()
+    call_of_teller: bool = False
+    """The tool call that started the teller, an agent: nothing else shows it, so it counts."""
 
 
 def steps(span: SpanView, teller: Step, calls: Sequence[Told]) -> tuple[Step, ...]:
@@ -73,6 +76,9 @@ def _step(teller: Step, call: Told, index: int, at_ns: int, is_model: bool) -> S
     result = None if call.result is None else as_text(call.result)
     message = first_line(result or "") if call.failed else ""
     is_tool = call.kind is kinds.TOOL
+    role = kinds.TOLD
+    if call.call_of_teller:
+        role, at_ns, is_model = kinds.HANDOFF, teller.start_ns, True
     return Step(
         trace_id=teller.trace_id,
         span_id=digest.hexdigest(),
@@ -80,12 +86,12 @@ def _step(teller: Step, call: Told, index: int, at_ns: int, is_model: bool) -> S
         # Of several that tell of one call, the first: a history is repeated in every request.
         version=max(VERSION_MAX - at_ns, 0),
         kind=call.kind,
-        role=kinds.TOLD,
+        role=role,
         dialect=teller.dialect,
         scope=teller.scope,
         name=call.name or call.kind.value,
         start_ns=at_ns,
-        end_ns=at_ns,
+        end_ns=teller.end_ns if call.call_of_teller else at_ns,
         status=kinds.ERROR if call.failed else kinds.SUCCESS,
         error_type=(typed_error("", message, None) or "tool_error") if call.failed else "",
         error_message=message,
@@ -95,15 +101,22 @@ def _step(teller: Step, call: Told, index: int, at_ns: int, is_model: bool) -> S
         provider=teller.provider if is_model else "",
         usage=call.usage,
         finish_reasons=call.finish_reasons,
+        tool_requests=call.tool_requests,
         tool_name=call.name if is_tool else "",
         tool_call_id=call.call_id,
         arguments_digest=tool_arguments.digest(call.arguments) if is_tool else "",
         result_digest=tool_arguments.result_digest(call.result) if is_tool else "",
         input_bytes=_size(call.arguments),
         output_bytes=_size(call.result),
-        handoff_to=target(call.name, call.arguments) if is_handoff(call.name) else "",
+        handoff_to=_handoff_to(call),
         labels=teller.labels,
     )
+
+
+def _handoff_to(call: Told) -> str:
+    if call.call_of_teller:
+        return call.name
+    return target(call.name, call.arguments) if is_handoff(call.name) else ""
 
 
 def _size(value: Any) -> int:
@@ -186,7 +199,7 @@ def _results(item: Any) -> Iterator[tuple[str, str, Any, bool]]:
     if not isinstance(item, Mapping):
         return
     if item.get("role") == "tool" and item.get("tool_call_id"):
-        result = item.get("content")
+        result = item.get("content", item.get("parts"))
         failed = item.get("status") == "error" or _tells_error(result)
         yield str(item["tool_call_id"]), str(item.get("name") or ""), result, failed
         return

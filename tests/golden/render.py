@@ -58,7 +58,9 @@ def render(source: str) -> str:
     for trace_id, spans in sorted(captures.by_trace(path).items()):
         group = TraceGroup(pricing)
         for span in spans:
-            group.add(dialects.step(span))
+            step = dialects.step(span)
+            for each in (step, *dialects.told(span, step)):
+                group.add(each)
         for event in events.get(trace_id, ()):
             group.add_event(event)
         changes = group.changes()

@@ -23,9 +23,8 @@ CANNOT_TELL: Final[tuple[str, ...]] = (
 
 
 def kind(span: SpanView, stated: str) -> Kind | None:
-    if stated == "CHAIN" and span.has("agno.run.id") and span.name.endswith(".run"):
-        return kinds.RUN  # a workflow; its steps are chains, too
-    return None
+    """A workflow is a CHAIN, as its steps (`<step>.execute`) are."""
+    return kinds.RUN if stated == "CHAIN" and span.name.endswith(".run") else None
 
 
 def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:

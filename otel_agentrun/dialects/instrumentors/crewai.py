@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from otel_agentrun import arguments
-from otel_agentrun.dialects import kinds
+from otel_agentrun.dialects import kinds, messages
 from otel_agentrun.dialects.tables import Found, Labels, as_count
 from otel_agentrun.dialects.told import Told
 from otel_agentrun.step import Kind, Role, SpanView, Step
@@ -69,7 +69,8 @@ def _add_usage(found: Found) -> None:
     if not isinstance(usage, Mapping) or not isinstance(tasks, list):
         return
     calls = [_model_calls(task) for task in tasks if isinstance(task, Mapping)]
-    if None in calls or as_count(usage.get("successful_requests")) != sum(c or 0 for c in calls):
+    number = sum(len(of_task or ()) for of_task in calls)
+    if None in calls or as_count(usage.get("successful_requests")) != number:
         return
     for field, key in USAGE.items():
         if (count := as_count(usage.get(key))) is not None:
@@ -80,26 +81,25 @@ def told(span: SpanView, step: Step) -> list[Told]:
     """The model calls of one task."""
     if step.kind is not kinds.RUN or not span.has("graph.node.id"):
         return []
-    calls = _model_calls(_mapping(span.text("output.value")))
-    return [Told(kind=kinds.MODEL)] * (calls or 0)
+    return _model_calls(_mapping(span.text("output.value"))) or []
 
 
-def _model_calls(task: Mapping[str, Any]) -> int | None:
+def _model_calls(task: Mapping[str, Any]) -> list[Told] | None:
     """Model calls that a task's messages show; `None` where they do not show all of them."""
     listed = task.get("messages")
     if not isinstance(listed, list) or not listed:
         return None
-    messages = [one for one in listed if isinstance(one, Mapping)]
-    answers = [one for one in messages if one.get("role") == "assistant"]
-    for one in answers:
-        calls = one.get("tool_calls")
-        for call in calls if isinstance(calls, list) else ():
-            inner = call.get("function") if isinstance(call, Mapping) else None
-            if isinstance(inner, Mapping) and inner.get("name") in DELEGATES:
+    said = messages.parse(listed) or []
+    found = []
+    for one in said:
+        if one["role"] == "assistant":
+            requests = messages.tool_requests([one])
+            if any(request.name in DELEGATES for request in requests):
                 return None  # what the coworker did is not in here
-    # The answer itself is not always among the messages.
-    unlisted = bool(messages) and messages[-1].get("role") != "assistant" and bool(task.get("raw"))
-    return len(answers) + unlisted
+            found.append(Told(kind=kinds.MODEL, tool_requests=requests))
+    if said and said[-1]["role"] != "assistant" and task.get("raw"):
+        found.append(Told(kind=kinds.MODEL))  # the answer itself is not always listed
+    return found
 
 
 def content(span: SpanView, kind: Kind) -> Mapping[str, Any]:

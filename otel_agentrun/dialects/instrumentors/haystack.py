@@ -16,7 +16,7 @@ from otel_agentrun.dialects import kinds
 from otel_agentrun.dialects.messages import finish_reason
 from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.dialects.told import Told
-from otel_agentrun.step import Kind, Role, SpanView, Step, Usage
+from otel_agentrun.step import Kind, Role, SpanView, Step, ToolRequest, Usage
 
 SCOPES: Final = ("openinference.instrumentation.haystack",)
 CHECKED: Final = "openinference-instrumentation-haystack 0.1.46, haystack-ai 3.4.0"
@@ -32,7 +32,6 @@ PROMPT: Final = re.compile(r"'prompt_tokens': (\d+)")
 COMPLETION: Final = re.compile(r"'completion_tokens': (\d+)")
 MODEL: Final = re.compile(r"'model': '([^']{1,200})'")
 FINISH: Final = re.compile(r"'finish_reason': '([^']{1,40})'")
-FINISH_REASONS: Final = re.compile(r"'finish_reason': '([^']{1,40})'")
 RUNS: Final = ("Pipeline.run", "Pipeline.run_async")
 AGENTS: Final = ("Agent.run", "Agent.run_async")
 ASSISTANT: Final = "ChatMessage(_role=<ChatRole.ASSISTANT"
@@ -79,10 +78,22 @@ def _add_details(text: str, found: dict[str, Any]) -> None:
 
 
 def told(span: SpanView, step: Step) -> list[Told]:
-    """The model and tool calls of an agent, from the messages it returned and was not given."""
-    if step.kind is not kinds.RUN or not span.name.endswith(AGENTS):
+    """The model and tool calls of an agent, from the messages it returned and was not given;
+    the tool calls whose results a model was given since its last answer."""
+    if step.kind is kinds.MODEL:
+        return [found for text in _last_results(span) for found in _calls(text)]
+    if not span.name.endswith(AGENTS):
         return []
     return [found for text in _new_messages(span) for found in _calls(text)]
+
+
+def _last_results(span: SpanView) -> list[str]:
+    given = span.text("input.value")
+    if TOOL not in given:
+        return []
+    messages = _messages(given)
+    last = max((at for at, one in enumerate(messages) if one.startswith(ASSISTANT)), default=0)
+    return [one for one in messages[last:] if one.startswith(TOOL)]
 
 
 def _new_messages(span: SpanView) -> list[str]:
@@ -118,6 +129,14 @@ def _calls(text: str) -> list[Told]:
                 usage=Usage(**counts) if counts else None,
                 model=model.group(1) if model else "",
                 finish_reasons=(finish_reason(reason.group(1)),) if reason else (),
+                tool_requests=tuple(
+                    ToolRequest(
+                        name=asked["name"][1:-1],
+                        call_id=_call_id(asked),
+                        arguments_digest=arguments.digest(asked["arguments"]),
+                    )
+                    for asked in CALL.finditer(text)
+                ),
             )
         ]
     if text.startswith(TOOL):
@@ -125,7 +144,7 @@ def _calls(text: str) -> list[Told]:
             Told(
                 kind=kinds.TOOL,
                 name=matched["name"][1:-1],
-                call_id=matched["id"].strip("'") if matched["id"] != "None" else "",
+                call_id=_call_id(matched),
                 arguments=matched["arguments"],
                 result=arguments.parse(matched["result"]),
                 failed=matched["e"] == "True",
@@ -133,6 +152,10 @@ def _calls(text: str) -> list[Told]:
             for matched in RESULT.finditer(text)
         ]
     return []
+
+
+def _call_id(matched: re.Match[str]) -> str:
+    return "" if matched["id"] == "None" else matched["id"].strip("'")
 
 
 def content(span: SpanView, kind: Kind) -> Mapping[str, Any]:

@@ -7,7 +7,8 @@ llama-index-core 0.14; captures tests/captures/llamaindex.
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from otel_agentrun.dialects import kinds
 from otel_agentrun.dialects.tables import Found, Labels
@@ -37,6 +38,9 @@ def kind(span: SpanView, stated: str) -> Kind | None:
     owner, _, method = span.name.rpartition(".")
     if stated == "LLM":
         return kinds.OTHER if method.startswith(HELPERS) else None
+    if stated == "EMBEDDING":
+        # Of a query, in a retrieval: its cost is unknown, and the retrieval is one step.
+        return kinds.OTHER if "query_embedding" in method else None
     if stated == "RETRIEVER":
         return kinds.OTHER if method in INNER_RETRIEVALS else None
     if stated == "CHAIN":
@@ -66,3 +70,10 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
         sent = found.get("output")
         if isinstance(sent, str) and '"is_error": true' in sent:
             found.setdefault("status", "error")
+
+
+def content(span: SpanView, kind: Kind) -> Mapping[str, Any]:
+    """A workflow's input is its own state and its output is cut: the model calls show both."""
+    if kind is kinds.RUN and span.text("input.value").startswith('{"init_state"'):
+        return {"input": None, "output": None}
+    return {}

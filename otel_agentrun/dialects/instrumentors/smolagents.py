@@ -14,14 +14,14 @@ from typing import Any, Final
 from otel_agentrun import arguments
 from otel_agentrun.dialects import kinds
 from otel_agentrun.dialects.tables import Found, Labels
-from otel_agentrun.step import Kind, Role, SpanView
+from otel_agentrun.dialects.told import Told
+from otel_agentrun.step import Kind, Role, SpanView, Step
 
 SCOPES: Final = ("openinference.instrumentation.smolagents",)
 CHECKED: Final = "openinference-instrumentation-smolagents 0.1.43, smolagents 1.26.0"
 CANNOT_TELL: Final[tuple[str, ...]] = (
     "cached and reasoning tokens of streamed calls and of models that are not OpenAI-compatible",
     "an agent that ended by an exception: its span never comes",
-    "a managed agent as a tool call (it is a child run)",
     "tool call ids",
     "that the limit of steps was reached: one more call without tools follows",
 )
@@ -30,6 +30,10 @@ CACHED: Final = re.compile(r"\bcached_tokens=(\d+)")
 REASONING: Final = re.compile(r"\breasoning_tokens=(\d+)")
 RESPONSE_ID: Final = re.compile(r"\bChatCompletion\(id='([^']{1,120})'")
 STEP: Final = "Step "
+MANAGED: Final = re.compile(
+    r"submitted this task by your manager\.\s*---\s*Task:\s*(.*?)\s*---\s*You're helping", re.DOTALL
+)
+"""How the library's prompt for a managed agent begins (smolagents, prompts/*.yaml)."""
 
 
 def role(span: SpanView, kind: Kind) -> Role | None:
@@ -50,10 +54,32 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
             found[field] = int(matched.group(1))
 
 
-def content(span: SpanView, kind: Kind) -> Mapping[str, Any]:
+def told(span: SpanView, step: Step) -> list[Told]:
+    """The manager called its managed agent as a tool; only the agent has a span."""
+    if step.kind is not kinds.RUN or not span.parent_span_id:
+        return []
+    matched = MANAGED.search(_task(span))
+    if matched is None:
+        return []
+    return [
+        Told(
+            kind=kinds.TOOL,
+            name=step.agent_name,
+            arguments={"task": matched.group(1)},
+            result=span.get("output.value"),
+            failed=step.failed,
+            call_of_teller=True,
+        )
+    ]
+
+
+def _task(span: SpanView) -> str:
     """An agent's input is the call of `run` with all its parameters."""
-    if kind is not kinds.RUN:
-        return {}
     given = arguments.parse(span.text("input.value"))
     task = given.get("task") if isinstance(given, Mapping) else None
-    return {"messages_in": [{"role": "user", "content": task}]} if isinstance(task, str) else {}
+    return task if isinstance(task, str) else ""
+
+
+def content(span: SpanView, kind: Kind) -> Mapping[str, Any]:
+    task = _task(span) if kind is kinds.RUN else ""
+    return {"messages_in": [{"role": "user", "content": task}]} if task else {}
