@@ -13,6 +13,7 @@ from itertools import repeat
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from collector.store.codecs import (
@@ -109,10 +110,10 @@ def encode(steps: Sequence[Step]) -> pa.RecordBatch:
     found: dict[str, pa.Array] = {}
     every = zip(*map(_step_of, steps), strict=True) if steps else [()] * len(STEP)
     for field, column in zip(STEP, every, strict=True):
-        if field.attribute in REPEATED:
-            found[field.column] = _coded(column)
-        elif not field.codec.is_default(column):
-            found[field.column] = field.codec.encode(column)
+        if field.codec.is_default(column):
+            continue
+        repeated = field.attribute in REPEATED
+        found[field.column] = _coded(column) if repeated else field.codec.encode(column)
     usages = [step.usage for step in steps]
     if any(usage is not None for usage in usages):
         found[HAS_USAGE] = BOOL.encode([usage is not None for usage in usages])
@@ -135,19 +136,28 @@ def encode(steps: Sequence[Step]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(list(found.values()), names=list(found))
 
 
-def _coded(column: Iterable[str]) -> pa.DictionaryArray:
-    values = list(column)
-    codes = {value: code for code, value in enumerate(dict.fromkeys(values))}
-    indices = pa.array(list(map(codes.__getitem__, values)), pa.int32())
-    return pa.DictionaryArray.from_arrays(indices, TEXT.encode(list(codes)))
+def _coded(column: Sequence[str]) -> pa.DictionaryArray:
+    return _dictionary(column, dict.fromkeys(column), TEXT)
 
 
 def _shared(labels: Sequence[Mapping[str, str]]) -> pa.DictionaryArray:
     """Steps of one emitter share their mappings: each distinct object is encoded once."""
-    distinct = {id(value): value for value in labels}
-    codes = {identity: code for code, identity in enumerate(distinct)}
-    indices = pa.array([codes[id(value)] for value in labels], pa.int32())
-    return pa.DictionaryArray.from_arrays(indices, MAPS.encode(list(distinct.values())))
+    identities = list(map(id, labels))
+    return _dictionary(identities, dict(zip(identities, labels, strict=True)), MAPS)
+
+
+def _dictionary(
+    column: Sequence[Any], distinct: Mapping[Any, Any], codec: Codec
+) -> pa.DictionaryArray:
+    """`distinct` are the values of `column`, each with what is encoded of it (`None`: itself)."""
+    rows = len(column)
+    if len(distinct) == 1:
+        indices = pa.array(np.zeros(rows, np.int32))
+    else:
+        codes = dict(zip(distinct, range(len(distinct)), strict=True))
+        indices = pa.array(np.fromiter(map(codes.__getitem__, column), np.int32, rows))
+    values = [key if value is None else value for key, value in distinct.items()]
+    return pa.DictionaryArray.from_arrays(indices, codec.encode(values))
 
 
 # ---------------------------------------------------------------------- decoding
@@ -187,7 +197,9 @@ def _values(column: pa.Array | pa.ChunkedArray, codec: Codec) -> list[Any]:
     if not pa.types.is_dictionary(column.type):
         return codec.decode(pa.chunked_array([column]))
     known = codec.decode(pa.chunked_array([column.dictionary]))
-    return list(map(known.__getitem__, column.indices.to_pylist()))
+    if len(known) == 1:
+        return known * len(column)
+    return list(map(known.__getitem__, column.indices.to_numpy().tolist()))
 
 
 def _usages(of: Of) -> Iterable[Usage | None]:
