@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+import pyarrow as pa
 
 from collector import logs
 from collector.api.local import LocalOperations
@@ -34,6 +35,8 @@ def serve(config: Config) -> None:
     # own): looking through them for garbage again and again cost a third of the fold's time.
     gc.freeze()
     gc.set_threshold(1_000_000, 50, 1000)
+    # Arrow's own allocator gives memory back and takes it again with every flush: page faults.
+    pa.set_memory_pool(pa.system_memory_pool())
     with opened(config, decoders=config.receiver.decoders) as collector:
         run_loop(partial(until_told, collector, announce))
 
