@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from collector.semconv.registry import Attribute, Registry, load, load_requirements
+from collector.semconv.loading import load, load_requirements
+from collector.semconv.registry import Attribute, Registry
 from tools.semconv_page import page
 
 ROOT: Final = Path(__file__).parents[1]

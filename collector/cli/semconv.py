@@ -39,11 +39,11 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
     """
     # Imported here: YAML and protobuf are not needed for --help.
     from collector.cli import rendering
-    from collector.semconv import observed, registry
+    from collector.semconv import loading, observed
     from collector.semconv.report import examine
 
     unreadable: list[str] = []
-    report = examine(observed.read(files, unreadable), registry.load())
+    report = examine(observed.read(files, unreadable), loading.load())
     report = replace(report, unreadable=tuple(unreadable))
     if as_json:
         rendering.print_json(report.document())
@@ -55,7 +55,7 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
 
 def _say(report: Report) -> None:
     from collector.cli.rendering import clean
-    from collector.semconv.conformance import Severity
+    from collector.semconv.problem import Severity
 
     for one in report.found:
         _say_problem(one)
@@ -75,7 +75,7 @@ def _say(report: Report) -> None:
 
 def _say_problem(one: Found) -> None:
     from collector.cli.rendering import clean
-    from collector.semconv.conformance import Severity
+    from collector.semconv.problem import Severity
 
     problem = one.problem
     color = "red" if problem.severity is Severity.VIOLATION else "yellow"

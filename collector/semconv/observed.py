@@ -15,7 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from collector import model
 from collector.errors import PermanentError
 from collector.receiver.otlp_json import iter_requests, to_protobuf
-from collector.semconv.conformance import Observed, Signal
+from collector.semconv.problem import Observed, Signal
 
 DEPTH_MAX: Final = 32
 """Nesting of attribute values in JSON; protobuf's own limit is 100."""

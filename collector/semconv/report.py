@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from collector.semconv.conformance import Observed, Problem, Severity, check
+from collector.semconv.conformance import check
+from collector.semconv.problem import Observed, Problem, Severity
 from collector.semconv.registry import Registry
+from otel_agentrun.semconv import STEP_KIND
 
 PLACES_MAX: Final = 3
 """Places of one problem that are kept."""
@@ -76,7 +78,7 @@ def examine(seen: Iterable[Observed], registry: Registry) -> Report:
     found: dict[Problem, Found] = {}
     for one in seen:
         checked[one.signal.value] += 1
-        kind = one.attributes.get("agentrun.step.kind")
+        kind = one.attributes.get(STEP_KIND)
         if one.signal == "span" and isinstance(kind, str) and kind in registry.spans:
             steps[kind] += 1
         for problem in check(one, registry):

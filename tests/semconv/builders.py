@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from collector.semconv.conformance import Observed, Problem, Signal, check
-from collector.semconv.registry import Attribute, EventType, Level, SpanType, Use, load
+from collector.semconv.conformance import check
+from collector.semconv.loading import load
+from collector.semconv.problem import Observed, Problem, Signal
+from collector.semconv.registry import Attribute, EventType, Level, SpanType, Use
 
 REGISTRY: Final = load()
 BY_TYPE: Final = {

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.semconv.conformance import Observed, Severity, Signal, check
+from collector.semconv.conformance import check
+from collector.semconv.problem import Observed, Severity, Signal
 from collector.semconv.report import examine
 from tests.semconv.builders import REGISTRY, a_span, an_event, problems, rules
 

@@ -14,7 +14,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from collector.runs import events, status
-from collector.semconv.registry import FILES, RegistryError, load_requirements, parse
+from collector.semconv.attributes import fits
+from collector.semconv.loading import FILES, RegistryError, load_requirements, parse
 from otel_agentrun import propagation, semconv
 from otel_agentrun.dialects import agentrun as ours
 from otel_agentrun.dialects import genai
@@ -107,8 +108,6 @@ def test_attributes_of_ours_have_types_and_examples() -> None:
 
 
 def test_examples_are_of_their_type() -> None:
-    from collector.semconv.conformance import fits
-
     for one in REGISTRY.attributes.values():
         for example in one.examples:
             assert fits(example, one.type), (one.key, example)
