@@ -14,9 +14,10 @@ from collector.runs.document import (
     step_document,
 )
 from collector.runs.notes import is_note
-from collector.runs.run import Run
+from collector.runs.run import PlacedStep, Run
 from collector.store.reader import Reader
 from otel_agentrun import dialects
+from otel_agentrun.dialects import Content
 from otel_agentrun.step import Event, Role, SpanView
 
 MINUTE_NS: Final = 60_000_000_000
@@ -43,11 +44,12 @@ def shown(reader: Reader, run_id: str, workspace: str = "") -> Document | None:
         until = max(entry.step.start_ns for entry in placed) + 1
         spans = _by_key(reader.spans(run.trace_ids, since_ns=since, until_ns=until))
         logs = _by_span(reader.logs(run.trace_ids, since_ns=since - MINUTE_NS))
+    told = _told(placed, spans)
     steps = []
     for rank, entry in enumerate(placed, 1):
         key = (entry.step.trace_id, entry.step.span_id)
         view = spans.get(key)
-        content = dialects.content(view, logs.get(key, ())) if view else None
+        content = dialects.content(view, logs.get(key, ())) if view else told.get(key)
         document = step_document(entry, view, content, rank)
         if responds(run, entry.step):
             document["role"] = Role.RESPONSE.value
@@ -57,6 +59,17 @@ def shown(reader: Reader, run_id: str, workspace: str = "") -> Document | None:
         "run": run_documents(reader, [run])[0],
         "steps": steps,
         "events": [event_document(*pair) for pair in reader.events([run]) if not is_note(pair[0])],
+    }
+
+
+def _told(placed: Sequence[PlacedStep], spans: dict[Key, SpanView]) -> dict[Key, Content]:
+    """Content of steps that have no span of their own, from the spans that tell of them."""
+    if all((entry.step.trace_id, entry.step.span_id) in spans for entry in placed):
+        return {}
+    return {
+        (view.trace_id, span_id): content
+        for view in spans.values()
+        for span_id, content in dialects.told_content(view).items()
     }
 
 

@@ -37,6 +37,7 @@ from otel_agentrun.dialects.driver import read
 from otel_agentrun.dialects.mapping import NO_MAPPINGS, Mappings
 from otel_agentrun.dialects.reading import Content
 from otel_agentrun.dialects.shapes import Shapes
+from otel_agentrun.dialects.told import Told
 from otel_agentrun.dialects.told import steps as told_steps
 from otel_agentrun.step import Event, Kind, Role, SpanView, Status, Step
 
@@ -55,6 +56,7 @@ __all__ = [
     "step",
     "task",
     "told",
+    "told_content",
     "use",
 ]
 
@@ -137,12 +139,25 @@ def told(span: SpanView, step: Step) -> tuple[Step, ...]:
     """Steps of calls that `span`, read as `step`, tells of; mostly none.  Never raises."""
     if step.kind not in TELLING:
         return ()
+    return told_steps(step, _told(span, step))
+
+
+def told_content(span: SpanView) -> dict[str, Content]:
+    """What is known of the calls that `span` tells of, by the span ids of their steps."""
+    teller = step(span)
+    calls = _told(span, teller)
+    return {
+        each.span_id: reading.of_told(call)
+        for each, call in zip(told_steps(teller, calls), calls, strict=True)
+    }
+
+
+def _told(span: SpanView, teller: Step) -> Sequence[Told]:
     dialect = SHAPES.of(span).dialect
     if dialect.told is None:
         return ()
     try:
-        calls = dialect.told(span, step)
-        return told_steps(span, step, calls) if calls else ()
+        return dialect.told(span, teller)
     except Exception:  # a bug of a dialect: the span itself was read
         return ()
 

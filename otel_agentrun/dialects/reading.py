@@ -15,6 +15,7 @@ from otel_agentrun import arguments, semconv
 from otel_agentrun.dialects import messages
 from otel_agentrun.dialects.dialect import Dialect
 from otel_agentrun.dialects.messages import Message
+from otel_agentrun.dialects.told import Told
 from otel_agentrun.step import Event, Kind, SpanView, as_number, as_text
 
 SNIPPET_CHARS_MAX: Final = 500
@@ -119,6 +120,18 @@ def read(span: SpanView, dialect: Dialect, logs: Sequence[Event]) -> Content:
             for call in one.get("tool_calls", ()):
                 call["arguments"] = _parsed(call["arguments"])
     return _build(span, kind, raw)
+
+
+def of_told(call: Told) -> Content:
+    """The content of a call that another span tells of."""
+    if call.kind is not Kind.TOOL:
+        return Content()
+    return Content(
+        input=_text(call.arguments),
+        output=_text(call.result),
+        arguments=arguments.unwrap(_parsed(call.arguments)),
+        result=arguments.result(call.result) if call.result is not None else None,
+    )
 
 
 def _build(span: SpanView, kind: Kind, raw: Mapping[str, Any]) -> Content:

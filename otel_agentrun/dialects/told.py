@@ -22,7 +22,7 @@ from otel_agentrun.dialects import kinds, messages
 from otel_agentrun.dialects.handoffs import is_handoff, target
 from otel_agentrun.dialects.status import first_line
 from otel_agentrun.plain_json import SCAN
-from otel_agentrun.step import Kind, SpanView, Step, ToolRequest, Usage, as_text
+from otel_agentrun.step import Kind, Step, ToolRequest, Usage, as_text
 from otel_agentrun.typed_errors import typed_error
 
 VERSION_MAX: Final = 1 << 63
@@ -57,12 +57,14 @@ class Told:
     """The tool call that started the teller, an agent: nothing else shows it, so it counts."""
 
 
-def steps(span: SpanView, teller: Step, calls: Sequence[Told]) -> tuple[Step, ...]:
+def steps(teller: Step, calls: Sequence[Told]) -> tuple[Step, ...]:
     """Steps of what `teller` tells, in its order.
 
     When a call began is not known: what a model was given lies right before the model call, what
     an agent tells right after the agent's start.
     """
+    if not calls:
+        return ()
     is_model = teller.kind is kinds.MODEL
     first_ns = teller.start_ns - len(calls) if is_model else teller.start_ns + 1
     return tuple(
