@@ -20,8 +20,8 @@ from tests.support.clickhouse_process import ClickHouseProcess
 from tests.support.process import CollectorProcess
 from tests.support.traffic import SPANS_PER_RUN, Sender, requests
 
-KILLS = 10
-RUNS_PER_LIFE = 40
+KILLS = 30
+RUNS_PER_LIFE = 20
 REFUSALS = (
     READ_ONLY,
     OUT_OF_DISK,
@@ -32,7 +32,7 @@ REFUSALS = (
 pytestmark = pytest.mark.crash
 
 
-def test_nothing_is_lost_or_doubled_over_ten_kills_while_the_store_refuses_now_and_then(
+def test_nothing_is_lost_or_doubled_over_thirty_kills_while_the_store_refuses_now_and_then(
     clickhouse: Database,  # noqa: F811
     tmp_path: Path,
 ) -> None:
