@@ -8,7 +8,7 @@ from typing import Final
 
 from collector.runs.bucket import Bucket
 from collector.runs.events import EventFacts
-from collector.runs.identity import Assembly
+from collector.runs.identity import Assembly, descend
 from otel_agentrun import semconv
 from otel_agentrun.step import Kind, Role, Status, Step
 
@@ -93,11 +93,13 @@ def conclude(run: Assembly, buckets: Iterable[Bucket], facts: EventFacts) -> Con
     if stated:
         failed = STATUS_OF_STOP[stated] != "completed"
     elif missing:
-        failed = fault is not None or pending_calls(buckets)
+        below = (bucket for each in descend(run) for bucket in each.buckets)
+        failed = fault is not None or pending_calls(below)
     else:
         failed = failing is not None or (
             facts.ended is not None and facts.ended.attributes.get(semconv.ERROR_TYPE, "") != ""
         )
+        failed = failed or (root is not None and fault is not None and is_last(fault, buckets))
     if not failed:
         return Conclusion(
             status="completed",
@@ -175,18 +177,30 @@ def unrecovered(buckets: Iterable[Bucket]) -> Step | None:
     return found
 
 
+def is_last(fault: Step, buckets: Iterable[Bucket]) -> bool:
+    """Whether nothing counted went on after a failed call: its run ended there, though the root
+    claims success or says nothing (AgentOps marks neither sessions nor agents)."""
+    return fault.kind in (Kind.MODEL, Kind.TOOL) and all(
+        not bucket.busy or bucket.busy[-1][1] <= fault.end_ns for bucket in buckets
+    )
+
+
 def pending_calls(buckets: Iterable[Bucket]) -> bool:
-    """Whether the last model call asked for tools that never ran."""
+    """Whether the last model call asked for tools that never ran.
+
+    A call with the asked id ran, whenever it says so: some emitters tell of a model call after the
+    tool it asked for (AutoGen).  Without an id, what starts later counts.
+    """
     buckets = list(buckets)
     last = max((b.last_model for b in buckets if b.last_model), key=lambda s: s.key, default=None)
     if last is None or not last.tool_requests:
         return False
-    ran = sum(
-        node.step.kind is Kind.TOOL and node.step.key > last.key
-        for bucket in buckets
-        for node in bucket.nodes
-    )
-    return ran < len(last.tool_requests)
+    tools = [n.step for b in buckets for n in b.nodes if n.step.kind is Kind.TOOL]
+    ids = {step.tool_call_id for step in tools if step.tool_call_id}
+    open_ = [one for one in last.tool_requests if one.call_id not in ids]
+    asked = {one.call_id for one in last.tool_requests if one.call_id}
+    ran = sum(step.key > last.key and step.tool_call_id not in asked for step in tools)
+    return ran < len(open_)
 
 
 def hit_iteration_limit(step: Step) -> bool:

@@ -18,7 +18,7 @@ from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.step import Event, Kind, Role, SpanView, Usage
 
 NAME: Final = "adk"
-CHECKED: Final = "google-adk 2.13.0 (schemas 1 and 2), 1.16.0 from its source"
+CHECKED: Final = "google-adk 2.13.0 with its default settings; content and schema 1 by its source"
 CANNOT_TELL: Final = (
     "By default there is no content: no arguments, no results, no messages; tools that answer "
     "with an error then look as if they had worked.",

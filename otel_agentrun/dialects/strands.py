@@ -17,7 +17,7 @@ from otel_agentrun.dialects.tables import Found
 from otel_agentrun.step import Kind, Role, SpanView, Usage
 
 NAME: Final = "strands"
-CHECKED: Final = "strands-agents 1.62.0, both conventions"
+CHECKED: Final = "strands-agents 1.62.0; the latest conventions by its source"
 CANNOT_TELL: Final = (
     "Reasoning tokens are not sent.",
     "The provider is not sent: every span names `strands-agents`.",

@@ -9,7 +9,7 @@ from collector.runs.assembler import SECOND, Assembler, AssemblerSettings
 from collector.runs.events import make_event
 from collector.runs.group import fold
 from collector.runs.status import STATUS_OF_STOP
-from otel_agentrun.step import Event, Role, Status
+from otel_agentrun.step import Event, Role, Status, ToolRequest
 from tests.runs.builders import BASE_NS, TRACE, agent, asks, model, tool
 
 
@@ -169,3 +169,21 @@ def test_feedback_long_after_the_end_changes_outcome_and_revision() -> None:
     assert (after.status, after.outcome) == ("completed", "soft_failure")
     assert after.quality == {"useful": "soft_failure"}
     assert after.revision > before.revision
+
+
+def test_a_call_that_is_told_of_after_its_tool_ran_is_not_pending() -> None:
+    """AutoGen passes the model's request on while the tool runs, in an agent that is a child."""
+    request = ToolRequest(name="search", call_id="c1")
+    called = tool(3, 2, tool_call_id="c1", run_id="team")
+    steps = [
+        agent(1, 99, name="triage", run_id="team"),
+        agent(2, 98, name="refund", run_id="team"),
+        model(4, 97, tool_requests=(request,), run_id="team", start=50),
+    ]
+    closed = make_event(names.RUN_CLOSED, BASE_NS, run_id="team", trace_id=TRACE, attributes={})
+
+    [ran, _] = fold([*steps, called], [closed])
+    [never_ran, _] = fold(steps, [closed])
+
+    assert (ran.run_id, ran.status) == ("team", "completed")
+    assert never_ran.status == "failed"
