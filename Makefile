@@ -31,8 +31,9 @@ bench: .venv/.dev ## measure; `make bench ARGS=list` names what there is
 golden: .venv/.dev ## write tests/golden anew; review the diff
 	$(BIN)/python -m tests.golden
 
-docs: .venv/.dev ## write docs/configuration.md and schemas/config.schema.json anew
+docs: .venv/.dev ## write the generated pages of docs/ and schemas/config.schema.json anew
 	$(BIN)/python -m collector.config
+	$(BIN)/python -m tools.generate_dialects
 
 fmt: .venv/.dev ## format, and repair what ruff can
 	$(BIN)/ruff format .

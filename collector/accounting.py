@@ -21,6 +21,9 @@ REASONS_MAX: Final = 64
 """Distinct reasons per signal and term; further ones are counted as `other`, so that a reason taken
 from input by mistake cannot grow memory or the number of time series."""
 
+SCOPES_MAX: Final = 32
+"""Distinct scopes of unrecognized spans: a sender chooses their names."""
+
 FLUSH_BUCKETS_SECS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LAG_BUCKETS_SECS: Final = (
     0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0,
@@ -120,6 +123,8 @@ class Snapshot:
     """By reason."""
     last_errors: Mapping[str, LastError]
     """By component (`store`, `journal`, ...)."""
+    unrecognized: Mapping[str, int]
+    """Agent-looking spans that no dialect read, by scope."""
 
     def document(self) -> dict[str, dict[str, object]]:
         """The terms of promise 2 by signal, as `agentrun ingest` prints them."""
@@ -138,6 +143,7 @@ class Accounting:
         self._lags = Histogram(bounds_secs=LAG_BUCKETS_SECS)
         self._flush_failures: Counter[str] = Counter()
         self._last_errors: dict[str, LastError] = {}
+        self._unrecognized: Counter[str] = Counter()
 
     # Arrivals.
 
@@ -198,6 +204,12 @@ class Accounting:
                 self._values_cut[signal] += cut
                 self._values_redacted[signal] += redacted
 
+    def unrecognized(self, scopes: Mapping[str, int]) -> None:
+        """Spans by scope; scopes past `SCOPES_MAX` are counted as `other`."""
+        with self._lock:
+            for scope, spans in scopes.items():
+                _add(self._unrecognized, scope, spans, SCOPES_MAX)
+
     def flushed(self, secs: float) -> None:
         """One flush reached the store; it took `secs`."""
         with self._lock:
@@ -230,6 +242,7 @@ class Accounting:
                 lags=self._lags.copy(),
                 flush_failures=dict(self._flush_failures),
                 last_errors=dict(self._last_errors),
+                unrecognized=dict(self._unrecognized),
             )
 
     def check(self) -> None:
@@ -239,7 +252,7 @@ class Accounting:
             assert terms.pending >= 0, f"{signal}: pending is negative: {terms}"
 
 
-def _add(counter: Counter[str], reason: str, items: int) -> None:
-    if reason not in counter and len(counter) >= REASONS_MAX:
+def _add(counter: Counter[str], reason: str, items: int, most: int = REASONS_MAX) -> None:
+    if reason not in counter and len(counter) >= most:
         reason = "other"
     counter[reason] += items

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from collector import records, settings
 from collector.accounting import Accounting
-from collector.api.health import Check, disk_check, probe
+from collector.api.health import Check, Finding, Status, disk_check, probe
 from collector.api.service import Document, RunQuery, Selector, format_time
 from collector.api.updates import Updates
 from collector.config import Config
@@ -32,6 +32,7 @@ from collector.store.link import StoreLink
 from collector.store.reader import Reader
 from collector.store.recall import Recall
 from collector.store.writer import Flush, Writer, inserts
+from otel_agentrun import dialects
 from otel_agentrun.redact import Redactor
 from otel_agentrun.step import Event
 
@@ -59,7 +60,11 @@ class Collector:
         config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         key = load_or_create_key(config.data_dir / "redaction.key")
         rules = settings.redaction(config, key)
-        pool = DecodePool(settings.decode_limits(config), rules, processes=decoders)
+        mappings = settings.mappings(config)
+        dialects.use(mappings)
+        pool = DecodePool(
+            settings.decode_limits(config), rules, processes=decoders, mappings=mappings
+        )
         self._redactor = Redactor(rules)
         self.accounting = Accounting()
         self.updates = Updates()
@@ -119,6 +124,10 @@ class Collector:
     def run(self, run_id: str, workspace: str = "") -> Document | None:
         """`RunReader` of the API."""
         return documents.shown(self._reader(), run_id, workspace)
+
+    def explain(self, run_id: str, workspace: str = "") -> Document | None:
+        """`RunReader` of the API."""
+        return documents.explained_run(self._reader(), run_id, workspace)
 
     def record(self, event: Event) -> None:
         """Redact and journal an event; returns when it is folded and stored, or after a while.
@@ -214,7 +223,24 @@ class Collector:
             "store": probe("store", store, "a canary was written and read back"),
             "pipeline": probe("pipeline", pipeline, "what is acknowledged reaches the store"),
             "disk": disk_check(self.config.data_dir, free_min_bytes=FREE_BYTES_MIN),
+            "dialects": self._unrecognized,
         }
+
+    def _unrecognized(self) -> Finding:
+        """Scopes whose spans look like an agent's and that nothing reads."""
+        found = self.accounting.snapshot().unrecognized
+        if not found:
+            message = "no span that looks like an agent's went unread since the start"
+            return Finding(check="dialects", status=Status.OK, message=message)
+        most = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+        scopes = ", ".join(f"{scope or '(no scope)'} ({spans})" for scope, spans in most)
+        return Finding(
+            check="dialects",
+            status=Status.WARN,
+            message=f"spans that look like an agent's and that no dialect reads: {scopes}",
+            hint="Map them in `mappings:` of the config (docs/dialects.md); they are stored, and "
+            "not counted.",
+        )
 
     # ------------------------------------------------------------------ wiring
 

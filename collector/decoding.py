@@ -33,6 +33,8 @@ from collector.receiver.decode import Decoder, Limits
 from collector.receiver.intake import Encoding
 from collector.redaction import ArrowRedactor
 from collector.store import step_columns
+from otel_agentrun import dialects
+from otel_agentrun.dialects.mapping import NO_MAPPINGS, Mappings
 from otel_agentrun.redact import RedactSettings
 
 log = logging.getLogger(__name__)
@@ -100,12 +102,23 @@ def _steps(batch: pa.RecordBatch) -> bytes:
 class DecodePool:
     """Decodes in `processes` of its own, or in two threads of this one when that is 0."""
 
-    def __init__(self, limits: Limits, redaction: RedactSettings, *, processes: int = 0) -> None:
-        """Raises ConfigError for redaction rules that cannot be used."""
+    def __init__(
+        self,
+        limits: Limits,
+        redaction: RedactSettings,
+        *,
+        processes: int = 0,
+        mappings: Mappings = NO_MAPPINGS,
+    ) -> None:
+        """`mappings` are put in force in the processes; in this one they are the caller's concern.
+
+        Raises ConfigError for redaction rules that cannot be used.
+        """
         # Made here in any case, so that bad rules are found before anything starts.
         self._decoder = Decoder(limits, ArrowRedactor(redaction))
         self._limits = limits
         self._redaction = redaction
+        self._mappings = mappings
         self._processes = processes
         self._executor = self._start()
 
@@ -116,7 +129,7 @@ class DecodePool:
             self._processes,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_begin_worker,
-            initargs=(self._limits, self._redaction, os.getpid()),
+            initargs=(self._limits, self._redaction, self._mappings, os.getpid()),
         )
         executor.submit(_nothing)  # the process starts now, and loads its libraries meanwhile
         _widen(executor)
@@ -162,7 +175,9 @@ def _widen(executor: ProcessPoolExecutor) -> None:
 _worker_decoder: Decoder | None = None
 
 
-def _begin_worker(limits: Limits, redaction: RedactSettings, parent: int) -> None:
+def _begin_worker(
+    limits: Limits, redaction: RedactSettings, mappings: Mappings, parent: int
+) -> None:
     global _worker_decoder
     # Ctrl-C goes to the whole process group; the parent ends its workers once it has drained.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -170,6 +185,7 @@ def _begin_worker(limits: Limits, redaction: RedactSettings, parent: int) -> Non
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     _worker_decoder = Decoder(limits, ArrowRedactor(redaction))
+    dialects.use(mappings)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 

@@ -69,6 +69,7 @@ class Listeners:
             stats,
             settings.receiver_limits(config),
             takes_headers=config.receiver.headers,
+            more_headers=settings.headers(config),
         )
         self._grpc = GrpcReceiver(settings.grpc(config), self._exchange)
         self._http = HttpReceiver(settings.http(config), self._exchange)

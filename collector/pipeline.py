@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector import normalize, records, salvage
+from collector import normalize, records, salvage, unrecognized
 from collector.accounting import Accounting
 from collector.errors import RetryableError, StoreError
 from collector.journal.entry import Entry, Position
@@ -340,6 +340,7 @@ class Pipeline:
             else:
                 steps = normalize.steps_of(batch)
             duplicates = self._assembler.add(steps, now_ns)
+            self._accounting.unrecognized(unrecognized.scopes(batch, steps))
         except Exception:  # a bug of ours: the spans are stored all the same, and can be re-folded
             log.exception("batch_not_folded")
             duplicates = []

@@ -17,6 +17,7 @@ from collector.runs.assembler import SECOND, AssemblerSettings
 from collector.runs.trace import Pricing
 from collector.store.schema import Retention
 from otel_agentrun import price_table
+from otel_agentrun.dialects.mapping import Mappings, SpanMapping
 from otel_agentrun.prices import PriceBook
 from otel_agentrun.redact import DEFAULT_DETECTORS, REDACTED_KEYS, RedactSettings
 from otel_agentrun.step import Kind, Step, Usage
@@ -168,6 +169,31 @@ def _price_version(config: PricesConfig) -> str:
         own = hashlib.sha256(repr(own_prices).encode()).hexdigest()[:8]
         parts.append(f"config {own}")
     return " + ".join(parts)
+
+
+def mappings(config: Config) -> Mappings:
+    """Plain values: they travel to the decoder processes."""
+    wanted = config.mappings
+    return Mappings(
+        spans=tuple(
+            SpanMapping(
+                name=each.name,
+                scope=each.scope,
+                attribute=each.attribute,
+                kind_attribute=each.kind_attribute,
+                kinds=dict(each.kinds),
+                kind=each.kind,
+                keys=dict(each.keys),
+            )
+            for each in wanted.spans
+        ),
+        keys=dict(wanted.keys),
+    )
+
+
+def headers(config: Config) -> Mapping[str, str]:
+    """Lower-case header name -> attribute."""
+    return {name.lower(): attribute for name, attribute in config.mappings.headers.items()}
 
 
 def assembler(config: Config) -> AssemblerSettings:

@@ -32,16 +32,24 @@ TAGS_MAX: Final = 32
 """Tags per request."""
 
 
-def attribute_for(header: str) -> str | None:
-    """The attribute that a header stands for; `None` when it is not one of ours."""
+NO_HEADERS: Final[Mapping[str, str]] = {}
+
+
+def attribute_for(header: str, more: Mapping[str, str] = NO_HEADERS) -> str | None:
+    """The attribute that a header stands for; `None` when it is not one of ours.
+
+    `more`: lower-case names and attributes from the config, before the built-in ones.
+    """
     name = header.lower()
-    attribute = HEADERS.get(name)
+    attribute = more.get(name) or HEADERS.get(name)
     if attribute is None and name.startswith(PROPERTY_PREFIX):
         return TAG_PREFIX + name[len(PROPERTY_PREFIX) :]
     return attribute
 
 
-def attributes_from_headers(headers: Iterable[tuple[str, str]]) -> tuple[dict[str, str], int]:
+def attributes_from_headers(
+    headers: Iterable[tuple[str, str]], more: Mapping[str, str] = NO_HEADERS
+) -> tuple[dict[str, str], int]:
     """Map (name, value) pairs; returns the attributes and how many headers of ours were ignored.
 
     Ignored are: a value that is empty, over-long or holds a control character (cutting one would
@@ -50,7 +58,7 @@ def attributes_from_headers(headers: Iterable[tuple[str, str]]) -> tuple[dict[st
     attributes: dict[str, str] = {}
     tags = ignored = 0
     for name, value in headers:
-        attribute = attribute_for(name)
+        attribute = attribute_for(name, more)
         if attribute is None:
             continue
         is_tag = attribute.startswith(TAG_PREFIX)

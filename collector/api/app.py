@@ -113,6 +113,19 @@ def _add_runs(app: FastAPI, operations: Operations, now_ns: Callable[[], int]) -
         return json(operations.runs(query))
 
     @app.get(
+        "/v1/runs/{run_id:path}/explain",
+        responses={200: {"model": documents.Explained}, 404: {"model": documents.Error}, **ERRORS},
+        tags=["runs"],
+    )
+    def explain_run(run_id: str, caller: Reader) -> Response:
+        """How each span of the run was read, what was counted, and why."""
+        visible(operations, run_id, caller)
+        document = operations.explain(run_id, tenant(caller))
+        if document is None:
+            raise NotFoundError(f"no run {run_id!r}", "`agentrun runs list` shows those there are.")
+        return json(document)
+
+    @app.get(
         "/v1/runs/{run_id:path}",
         responses={200: {"model": documents.ShownRun}, 404: {"model": documents.Error}, **ERRORS},
         tags=["runs"],

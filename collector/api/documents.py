@@ -239,6 +239,51 @@ class ShownRun(BaseModel):
     events: list[RunEvent]
 
 
+class ReadField(BaseModel):
+    """What of a span became a field of its step or run."""
+
+    field: str
+    attribute: str
+    value: str
+    """Cut to 80 characters."""
+
+
+class ExplainedSpan(BaseModel):
+    """How one span was read, and whether and why it counts."""
+
+    span_id: str
+    parent_span_id: str | None
+    trace_id: str
+    name: str
+    scope: str
+    dialect: str | None
+    decided_by: dict[str, str] = {}
+    fields: list[ReadField] = []
+    worked_out: list[str] = []
+    """Fields that no single attribute says."""
+    unread: list[str] = []
+    kind: str
+    role: str | None
+    status: str
+    counted: bool
+    why: str
+    duplicate_of: str | None
+    child_run_id: str | None
+    usage: dict[str, int | None] | None
+
+
+class Explained(BaseModel):
+    run_id: str
+    parent_run_id: str | None
+    agent_name: str | None
+    status: str
+    dialects: list[str]
+    cost_confidence: str
+    data_quality: dict[str, str]
+    """Note -> what it means."""
+    spans: list[ExplainedSpan]
+
+
 class FeedbackBody(BaseModel):
     """One judgment of a run; at least one of score, label and comment."""
 

@@ -29,6 +29,9 @@ class RunReader(Protocol):
     def run(self, run_id: str, workspace: str = "") -> Document | None:
         """`{run, steps, events}`, also for an id that a later fold replaced."""
 
+    def explain(self, run_id: str, workspace: str = "") -> Document | None:
+        """How its spans were read (collector.runs.explain), with `run_id` as for `run`."""
+
 
 class Recorder(Protocol):
     """What changes runs: the pipeline, since the fold decides what a run becomes."""
@@ -64,6 +67,9 @@ class LocalOperations:
 
     def run(self, run_id: str, workspace: str = "") -> Document | None:
         return self._reader.run(run_id, workspace)
+
+    def explain(self, run_id: str, workspace: str = "") -> Document | None:
+        return self._reader.explain(run_id, workspace)
 
     def delete(self, selector: Selector, *, actor: str) -> Document:
         return self._recorder.erase(selector, actor=actor)

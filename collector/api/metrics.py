@@ -236,6 +236,14 @@ def _beside(snapshot: Snapshot) -> Iterator[Metric]:
     for reason, number in sorted(snapshot.flush_failures.items()):
         failures.add_metric([reason], number)
     yield failures
+    strangers = CounterMetricFamily(
+        "agentrun_unrecognized_spans",
+        "Spans that look like an agent's and that no dialect reads; `agentrun doctor` says more.",
+        labels=["scope"],
+    )
+    for scope, spans in sorted(snapshot.unrecognized.items()):
+        strangers.add_metric([scope], spans)
+    yield strangers
     errors = GaugeMetricFamily(
         "agentrun_last_error_timestamp_seconds",
         "When a component last failed; /readyz and the log say how.",

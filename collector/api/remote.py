@@ -66,6 +66,14 @@ class RemoteOperations:
             return None
         return shown
 
+    def explain(self, run_id: str, workspace: str = "") -> Document | None:
+        """`workspace` follows from the API key, whatever is given here."""
+        try:
+            document: Document = self._ask("GET", f"/v1/runs/{quote(run_id, safe='')}/explain")
+        except NotFoundError:
+            return None
+        return document
+
     def delete(self, selector: Selector, *, actor: str = "") -> Document:
         """`actor` is the API key's name, whatever is given here."""
         if not selector.run_ids:

@@ -160,6 +160,9 @@ class Operations(Protocol):
         `workspace` is the only one to look in; "" is all that the caller may see.
         """
 
+    def explain(self, run_id: str, workspace: str = "") -> Document | None:
+        """How each span of a run was read, and what was counted and why; see `run`."""
+
     def delete(self, selector: Selector, *, actor: str) -> Document:
         """Erase whole trace groups everywhere; what was erased, in numbers, and by whom."""
 

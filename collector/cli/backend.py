@@ -38,6 +38,11 @@ class InProcess:
 
         return ingest(_load(None, None, store), files, progress=progress)
 
+    def explain(self, config: Path | None, file: Path) -> Document:
+        from collector.explain import explain_file
+
+        return explain_file(_load(config, None, ""), file)
+
     def operations(self, store: str) -> AbstractContextManager[Operations]:
         from collector.app import operations
 

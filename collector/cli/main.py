@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from collector.cli import operations, runs, semconv
+from collector.cli import explain, operations, runs, semconv
 from collector.cli.session import COLLECTOR, Commands, Session
 
 
@@ -52,6 +52,7 @@ for command in (
     operations.demo,
     operations.ingest,
     runs.runs,
+    explain.explain,
     runs.feedback,
     operations.schema,
     semconv.semconv,

@@ -7,7 +7,7 @@ sent to the terminal.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -198,7 +198,49 @@ def _short(value: object, most: int = 200) -> str:
     return text if len(text) <= most else text[:most] + "…"
 
 
-def _tree(run: Document, steps: Sequence[Document]) -> Tree:
+def explained_run(document: Document) -> RenderableType:
+    """A run as the tree of its spans, each with how it was read and why it counts or does not."""
+    head = Text.assemble(
+        ("run ", "bold"), clean(document["run_id"]), "  ", colored(document.get("status")),
+        (f"  {clean(document.get('agent_name') or '')}", ""),
+    )  # fmt: skip
+    notes = Table(box=None, show_header=False, pad_edge=False)
+    for name, text in document["data_quality"].items():
+        notes.add_row(Text(clean(name), style="yellow"), Text(clean(text)))
+    return Group(head, notes, _tree({}, document["spans"], _explained_line))
+
+
+def explained_outside(spans: Sequence[Document]) -> RenderableType:
+    """Spans in no run."""
+    head = Text("in no run", style="bold")
+    return Group(head, _tree({}, spans, _explained_line))
+
+
+def _explained_line(span: Document, _: set[str]) -> Text:
+    line = Text.assemble(
+        ("+ " if span["counted"] else "- ", "green" if span["counted"] else "dim"),
+        (clean(span.get("kind") or "span"), "bold"), " ", clean(span["name"]),
+        (f"  {clean(span.get('dialect') or 'no dialect')}", "cyan"),
+        (f"  {clean(span['scope'])}", "dim"),
+        f"\n  {clean(span['why'])}",
+    )  # fmt: skip
+    for key, value in (span.get("decided_by") or {}).items():
+        line.append(f"\n  kind by {clean(key)} = {_short(value, 60)}", style="dim")
+    for each in span.get("fields") or ():
+        line.append(f"\n  {clean(each['field'])} ", style="")
+        line.append(f"<- {clean(each['attribute'])} = {_short(each['value'], 60)}", style="dim")
+    if computed := span.get("worked_out"):
+        line.append(f"\n  worked out: {clean(', '.join(computed))}", style="dim")
+    if unread := span.get("unread"):
+        line.append(f"\n  unread: {_short(', '.join(unread))}", style="dim")
+    return line
+
+
+def _tree(
+    run: Document,
+    steps: Sequence[Document],
+    line: Callable[[Document, set[str]], Text] | None = None,
+) -> Tree:
     """Every step appears once: under its parent where that is here, else at the top."""
     root = Tree(Text("steps", style="bold"), guide_style="dim")
     inner = set(run.get("child_run_ids") or ())
@@ -221,7 +263,7 @@ def _tree(run: Document, steps: Sequence[Document]) -> Tree:
         if step["span_id"] in placed:
             continue
         placed.add(step["span_id"])
-        node = branch.add(_step_line(step, inner))
+        node = branch.add((line or _step_line)(step, inner))
         todo += [(node, child) for child in reversed(children.get(step["span_id"], []))]
     if len(ids) > STEPS_MAX:
         root.add(Text(f"… {len(ids) - STEPS_MAX:,} more; --json has them all", style="dim"))

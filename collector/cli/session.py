@@ -37,6 +37,9 @@ class Backend(Protocol):
     ) -> Document:
         """`{"signals": terms by signal, "runs": number}`; `progress(done, total)` in bytes."""
 
+    def explain(self, config: Path | None, file: Path) -> Document:
+        """`{"runs": explained runs, "outside": spans in no run}` of an OTLP file."""
+
     def operations(self, store: str) -> AbstractContextManager[Operations]:
         """Work on a store without a collector."""
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from collector.config.problems import Place, Problem
 from collector.config.reader import Places
-from collector.config.schema import ApiKey, Config
+from collector.config.schema import ApiKey, Config, MappingsConfig
 
 Check = Callable[[Config, Places], Iterator[Problem]]
 
@@ -227,4 +228,102 @@ def _redaction(config: Config, places: Places, detectors: Collection[str]) -> It
         seen.add(pattern.name)
 
 
-CHECKS: Final[tuple[Check, ...]] = (_exposed, _ports, _tls, _keys, _sizes, _store, _prices)
+def _mappings(config: Config, places: Places) -> Iterator[Problem]:
+    # Only here: a config without mappings need not wait for the tables.
+    if config.mappings == MappingsConfig():
+        return
+    from otel_agentrun import semconv
+    from otel_agentrun.dialects import MODULES
+    from otel_agentrun.dialects.mapping import FIELDS, is_label
+    from otel_agentrun.dialects.tables import COMMON
+
+    common = {key: name for name, keys in COMMON.items() for key in keys}
+
+    def of_keys(keys: Mapping[str, tuple[str, ...]], at: str) -> Iterator[Problem]:
+        seen: dict[str, str] = {}
+        for name, own in keys.items():
+            where = f"{at}.{name}"
+            if name not in FIELDS and not is_label(name):
+                near = difflib.get_close_matches(name, FIELDS, 1)
+                yield _problem(
+                    places, where, "a field of steps or runs", f"`{name}`",
+                    "nothing would be read from these attributes.",
+                    f"did you mean `{near[0]}`?" if near
+                    else "docs/dialects.md lists the fields; `tags.<name>` makes a tag.",
+                )  # fmt: skip
+            if not own:
+                yield _problem(
+                    places, where, "one attribute or more", "an empty list",
+                    "the field would be read from nowhere.", "name an attribute, or delete it.",
+                )  # fmt: skip
+            for index, key in enumerate(own):
+                other = seen.setdefault(key, name) if key not in common else common[key]
+                if other != name:
+                    yield _problem(
+                        places, f"{where}[{index}]", "an attribute for one field only",
+                        f"`{key}`, which states `{other}` already",
+                        "one attribute cannot mean two things.", "delete one of the two.",
+                    )  # fmt: skip
+
+    names = {module.NAME for module in MODULES}
+    for index, each in enumerate(config.mappings.spans):
+        at = f"mappings.spans[{index}]"
+        if each.name in names:
+            yield _problem(
+                places, f"{at}.name", "a name of its own", f"`{each.name}`, which is taken",
+                "steps could not tell who read them.", "choose another name.",
+            )  # fmt: skip
+        names.add(each.name)
+        if not each.scope.strip("*") and not each.attribute:
+            yield _problem(
+                places, at, "`scope`, `attribute` or both", "neither",
+                "every span of every application would be read as this convention.",
+                "name the scope of its tracer, or an attribute that all its spans carry.",
+            )  # fmt: skip
+        if each.kinds and not each.kind_attribute and not each.attribute:
+            yield _problem(
+                places, f"{at}.kinds", "`kind_attribute` or `attribute` with it", "neither",
+                "there is no value to compare with.", "name the attribute that tells the kind.",
+            )  # fmt: skip
+        yield from of_keys(each.keys, f"{at}.keys")
+    yield from of_keys(config.mappings.keys, "mappings.keys")
+    yield from _headers(config, places, semconv.TENANCY)
+
+
+def _headers(config: Config, places: Places, tenancy: Collection[str]) -> Iterator[Problem]:
+    seen: dict[str, str] = {}
+    for name, attribute in config.mappings.headers.items():
+        key = f"mappings.headers.{name}"
+        if re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) is None or name.endswith("-bin"):
+            yield _problem(
+                places, key, "a header name", f"`{name}`",
+                "no request can carry such a header as text.", "write a name such as `x-team`.",
+            )  # fmt: skip
+        if name.lower() in ("authorization", "cookie", "x-api-key", "proxy-authorization"):
+            yield _problem(
+                places, key, "a header without a secret", f"`{name}`",
+                "its value would be stored with every span.", "delete it.",
+            )  # fmt: skip
+        first = seen.setdefault(name.lower(), name)
+        if first != name:
+            yield _problem(
+                places, key, "each header once", f"`{name}`, which is `{first}` again",
+                "header names have no case.", "delete one of the two.",
+            )  # fmt: skip
+        if attribute in tenancy:
+            yield _problem(
+                places, key, "an attribute that senders may state", f"`{attribute}`",
+                "who sends would choose whose data it becomes.",
+                "set it on the API key (`auth.keys`).",
+            )  # fmt: skip
+    if config.mappings.headers and not config.receiver.headers:
+        yield _problem(
+            places, "mappings.headers", "no headers with `receiver.headers: false`",
+            f"{len(config.mappings.headers)}", "no header of a request is taken then.",
+            "delete `mappings.headers`, or set `receiver.headers` to true.",
+        )  # fmt: skip
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    _exposed, _ports, _tls, _keys, _sizes, _store, _prices, _mappings,
+)  # fmt: skip

@@ -44,6 +44,7 @@ DEFAULT_URL: Final = SecretUrl("")
 
 Role = Literal["ingest", "read", "control", "admin"]
 Boundary = Literal["trace", "conversation", "session", "explicit"]
+StepKind = Literal["run", "plan", "model", "tool", "retrieve", "validate", "other"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,6 +328,39 @@ class PricesConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpanMappingConfig:
+    """Spans of one in-house convention. What it does not say is read as plain GenAI."""
+
+    name: RuleName
+    """Name of the dialect, as `dialect` of steps and `dialects` of runs show it."""
+    scope: str = ""
+    """Glob on the name of the instrumentation scope; empty: any."""
+    attribute: str = ""
+    """Attribute that marks the spans; empty: none is needed. One of the two must be given."""
+    kind_attribute: str = ""
+    """Attribute whose value tells the kind of a span; empty: `attribute`."""
+    kinds: Mapping[Name, StepKind] = field(default_factory=dict)
+    """Kind by value of that attribute."""
+    kind: StepKind = "other"
+    """Kind of spans whose kind nothing else tells."""
+    keys: Mapping[str, tuple[Name, ...]] = field(default_factory=dict)
+    """Field -> attributes that hold it, the first present one wins (docs/dialects.md)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappingsConfig:
+    """In-house conventions, read like the built-in dialects (docs/dialects.md)."""
+
+    spans: tuple[SpanMappingConfig, ...] = ()
+    """Conventions for whole spans; the first that fits a span reads it, before built-in ones."""
+    keys: Mapping[str, tuple[Name, ...]] = field(default_factory=dict)
+    """Field -> more attributes that hold it, in spans of every dialect; fields of runs
+    (`session_id`, `user_id`, ...) are also taken from resources and request headers."""
+    headers: Mapping[Name, Name] = field(default_factory=dict)
+    """Request header -> attribute that it stands for, besides `x-request-id` and `Alephant-*`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
     """What the collector says about itself, on standard error."""
 
@@ -358,6 +392,8 @@ class Config:
     """Assembly."""
     prices: PricesConfig = PricesConfig()
     """Money."""
+    mappings: MappingsConfig = MappingsConfig()
+    """In-house conventions."""
     log: LogConfig = LogConfig()
     """Logs."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -19,6 +19,7 @@ from collector.receiver.intake import Encoding, ExportResult, Intake
 from collector.receiver.settings import Limits
 from collector.receiver.stats import ReceiverStats, Transport
 from collector.receiver.status import Answer, answer_for
+from otel_agentrun.propagation import NO_HEADERS
 
 log: Final = logging.getLogger(__name__)
 
@@ -70,8 +71,10 @@ class Exchange:
         limits: Limits,
         *,
         takes_headers: bool = True,
+        more_headers: Mapping[str, str] = NO_HEADERS,
     ) -> None:
-        """`takes_headers`: headers of a request are attributes of its spans."""
+        """`takes_headers`: headers of a request are attributes of its spans; `more_headers` are
+        those that the config names, besides the known ones."""
         self._intake = intake
         self._keyring = keyring
         self.stats = stats
@@ -79,6 +82,7 @@ class Exchange:
         self._inflaters = CapacityLimiter(INFLATERS)
         self._refusing = False
         self._takes_headers = takes_headers
+        self._more_headers = more_headers
 
     @property
     def is_anonymous(self) -> bool:
@@ -140,7 +144,7 @@ class Exchange:
         """Hand over an inflated body.  Raises what `Intake.export` raises."""
         self.stats.body_bytes[transport, signal.value] += len(body)
         taken = headers if self._takes_headers else []
-        ingest, ignored = ingest_attributes(taken, principal.stamps)
+        ingest, ignored = ingest_attributes(taken, principal.stamps, self._more_headers)
         self.stats.headers_ignored += ignored
         result = await self._intake.export(
             signal, body, encoding=encoding, peer=peer, ingest=ingest

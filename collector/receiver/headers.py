@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from otel_agentrun.propagation import HEADERS, PROPERTY_PREFIX, attributes_from_headers
+from otel_agentrun.propagation import (
+    HEADERS,
+    NO_HEADERS,
+    PROPERTY_PREFIX,
+    attributes_from_headers,
+)
 
 __all__ = ["HEADERS", "PROPERTY_PREFIX", "first", "ingest_attributes", "text_headers"]
 
@@ -38,12 +43,15 @@ def first(headers: Iterable[tuple[str, str]], name: str) -> str | None:
 
 
 def ingest_attributes(
-    headers: Iterable[tuple[str, str]], stamps: Mapping[str, str]
+    headers: Iterable[tuple[str, str]],
+    stamps: Mapping[str, str],
+    more: Mapping[str, str] = NO_HEADERS,
 ) -> tuple[dict[str, str], int]:
     """What the request says about its spans, the API key's `stamps` winning over the headers.
 
-    Returns the attributes and the number of headers that were ignored (see `propagation`).
+    `more`: header name -> attribute, from the config.  Returns the attributes and the number of
+    headers that were ignored (see `propagation`).
     """
-    attributes, ignored = attributes_from_headers(headers)
+    attributes, ignored = attributes_from_headers(headers, more)
     attributes.update(stamps)
     return attributes, ignored

@@ -13,6 +13,7 @@ from collector.runs.document import (
     run_document,
     step_document,
 )
+from collector.runs.explain import explained
 from collector.runs.notes import is_note
 from collector.runs.run import PlacedStep, Run
 from collector.store.reader import Reader
@@ -60,6 +61,20 @@ def shown(reader: Reader, run_id: str, workspace: str = "") -> Document | None:
         "steps": steps,
         "events": [event_document(*pair) for pair in reader.events([run]) if not is_note(pair[0])],
     }
+
+
+def explained_run(reader: Reader, run_id: str, workspace: str = "") -> Document | None:
+    """How the run's spans were read and counted; an old id resolves as in `shown`."""
+    run = reader.run(run_id, workspace)
+    if run is None:
+        return None
+    placed = reader.steps([run])
+    spans: dict[Key, SpanView] = {}
+    if placed:
+        starts = [entry.step.start_ns for entry in placed]
+        found = reader.spans(run.trace_ids, since_ns=min(starts), until_ns=max(starts) + 1)
+        spans = _by_key(found)
+    return explained(run, placed, spans)
 
 
 def _told(placed: Sequence[PlacedStep], spans: dict[Key, SpanView]) -> dict[Key, Content]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from fnmatch import translate
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -88,7 +87,7 @@ def dialect(mapping: SpanMapping, everywhere: Keys) -> Dialect:
     told_by = mapping.kind_attribute or mapping.attribute
     table = {value: Kind(kind) for value, kind in mapping.kinds.items()}
     default = Kind(mapping.kind)
-    scope = re.compile(translate(mapping.scope or "*")).match
+    scope = _glob(mapping.scope or "*").fullmatch
     marked = mapping.attribute
 
     def recognizes(span: SpanView) -> bool:
@@ -124,6 +123,11 @@ INHERITED: Final = frozenset(
     }
 )  # fmt: skip
 """What a mapping takes from plain GenAI as it is, where that has it."""
+
+
+def _glob(text: str) -> re.Pattern[str]:
+    """`*` stands for any characters, `?` for one."""
+    return re.compile(re.escape(text).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)
 
 
 def _content(keys: Keys) -> Keys:

@@ -94,6 +94,11 @@ class FakeOperations:
         run = self.documents.get(run_id)
         return run and {"run": run, "steps": self.steps.get(run_id, []), "events": []}
 
+    def explain(self, run_id: str, workspace: str = "") -> Document | None:
+        self._ask()
+        run = self.documents.get(run_id)
+        return run and {"run_id": run_id, "spans": [], "data_quality": {}}
+
     def delete(self, selector: Selector, *, actor: str) -> Document:
         self._ask()
         self.deleted.append((selector, actor))
