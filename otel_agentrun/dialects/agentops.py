@@ -1,8 +1,8 @@
 """AgentOps spans as steps: decorators and instrumentations.
 
 Source: AgentOps-AI/agentops, agentops/semconv, agentops/sdk/decorators and
-agentops/instrumentation/providers/openai/wrappers/chat.py, 0.4.21, by source.  A session is the
-process's or one run's; `tool_call.X` below a model span is the model's request, not the tool.
+agentops/instrumentation/providers/openai/wrappers/chat.py, 0.4.21; capture tests/captures/agentops.
+A session is the process's or one run's; `tool_call.X` below a model span is the model's request, not the tool.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest
 
 NAME: Final = "agentops"
-CHECKED: Final = "agentops 0.4.21 by source"
+CHECKED: Final = "agentops 0.4.21 (decorators, OpenAI chat completions)"
 CANNOT_TELL: Final[tuple[str, ...]] = (
     "OpenAI chat completions: cached and reasoning tokens.",
     "Tool call ids of tools under `@tool`; the request has one, in a span of its own.",
-    "That a run failed, unless its last step shows it: sessions and agents are not marked, and "
+    "What a model asked for, in its own span: requests are spans below it.",
+    "That a run failed, unless its last call shows it: sessions and agents are not marked, and "
     "`agentops.session.end_state` is not reliable.",
     "The service: its name is `agentops` whatever the application says.",
 )

@@ -16,13 +16,15 @@ from typing import Any, Final
 from otel_agentrun import arguments
 from otel_agentrun.dialects import genai, kinds, messages, sources
 from otel_agentrun.dialects.tables import Found, Labels, as_count
-from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, Usage
+from otel_agentrun.dialects.told import Told, answered
+from otel_agentrun.step import Event, Kind, Role, SpanView, Step, ToolRequest, Usage, as_text
 
 NAME: Final = "litellm"
 CHECKED: Final = "litellm 1.106.2 (SDK; chat completions), 1.109.1 by source"
 CANNOT_TELL: Final[tuple[str, ...]] = (
-    "Tool calls and their errors: the application runs tools itself, without a span; what the "
-    "model asked for is known.",
+    "Tool calls of their own: the application runs tools without a span.  They are counted from "
+    "the results in the next request; how long a tool took is unknown, a failure only where the "
+    "result says so.",
     "Which calls are one run: without a span around them each call is a trace and a run of its "
     "own.",
     "Calls that were given the same `metadata` object as an earlier one: their spans are lost.",
@@ -44,6 +46,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 PREFIXES: Final[Mapping[str, str]] = {
     "gen_ai.completion.": "flat_output",
+    "llm.*.messages": "raw_input",
     "llm.*.usage": "raw_usage",
     "llm.*.usageMetadata": "raw_usage",
     "llm.*.choices": "raw_output",
@@ -106,6 +109,9 @@ COUNTS: Final[Mapping[str, re.Pattern[str]]] = {
 """Counts within the repr (or JSON) of a usage object: a search, as parsing takes 50 µs."""
 FINISH: Final = re.compile(r"""['"]finish_?[rR]eason['"]: ?['"](\w+)['"]""")
 RAW_KEY: Final = re.compile(r"llm\.([^.]+)\.usage")
+RAW_INPUT: Final = re.compile(r"llm\.[^.]+\.messages")
+ANSWER: Final = "{'role': 'assistant'"
+TAIL_CHARS_MAX: Final = 16_384
 CALL_MARKS: Final = (
     "tool_calls': [",
     "tool_use",
@@ -201,6 +207,28 @@ def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
     if asked or "flat_output" not in found:
         return asked
     return messages.tool_requests(sources.from_flat(span.attributes, "gen_ai.completion.") or ())
+
+
+def told(span: SpanView, step: Step) -> Sequence[Told]:
+    """Tool calls whose results this request brings: from the convention's messages, which only a
+    span without parent hands over, else from the raw request."""
+    if step.kind is not kinds.MODEL:
+        return ()
+    sent = span.text(messages.INPUT_MESSAGES)
+    if sent:
+        return answered(sent)
+    for key, value in span.attributes.items():
+        if RAW_INPUT.fullmatch(key):
+            return answered(_tail(value)) if isinstance(value, str) else ()
+    return ()
+
+
+def _tail(text: str) -> str:
+    """Messages from the last answer on, in JSON; the repr of a long history costs too much."""
+    at = text.rfind(ANSWER)
+    if at < 0 or len(text) - at > TAIL_CHARS_MAX:
+        return text
+    return as_text(arguments.parse("[" + text[at:]))
 
 
 def _messages(raw: Any) -> list[messages.Message] | None:

@@ -2,7 +2,7 @@
 
 Source: traceloop/openllmetry, packages/opentelemetry-semantic-conventions-ai and the `openai`,
 `langchain` and `anthropic` instrumentations; 0.62 (GenAI names) and 0.33 (flattened messages,
-`llm.request.type`).  Capture tests/captures/traceloop; 0.33 as published.
+`llm.request.type`).  Captures tests/captures/traceloop and traceloop-legacy.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest
 
 NAME: Final = "traceloop"
-CHECKED: Final = (
-    "traceloop-sdk 0.62.4 (decorators, OpenAI, LangChain/LangGraph 1.x), 0.33.12 by source"
-)
+CHECKED: Final = "traceloop-sdk 0.62.4 (decorators, OpenAI, LangChain/LangGraph 1.x), 0.33.12 (decorators, OpenAI)"
 CANNOT_TELL: Final[tuple[str, ...]] = (
     "LangChain: reasoning tokens; the tool call id of a tool call that failed.",
     "Decorated tools: tool call ids.",

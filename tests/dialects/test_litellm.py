@@ -170,3 +170,16 @@ def test_requests_without_raw_span_come_from_flattened_keys() -> None:
     assert [c["name"] for c in shown.messages_out[0]["tool_calls"]] == [
         "get_weather", "search_docs",
     ]  # fmt: skip
+
+
+def test_a_request_tells_of_the_tools_that_were_run_before_it() -> None:
+    """The application has no span for them: DIALECTS 2.10."""
+    spans = {s.span_id: s for s in captures.spans(captures.folder("litellm"))}
+    request, raw_request = spans["3e295633dc51d54e"], spans["3e673514974799cd"]
+    told = [dialects.told(span, dialects.step(span)) for span in (request, raw_request)]
+
+    for (call,) in told:
+        assert (call.kind, call.tool_name, call.role) == (Kind.TOOL, "lookup_order", Role.TOLD)
+        assert call.arguments_digest == arguments.digest({"order_id": "A-1001"})
+        assert (call.failed, call.error_type) == (True, "timeout")
+    assert told[0][0].span_id == told[1][0].span_id

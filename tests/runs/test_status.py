@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from collector.runs import events as names
@@ -9,7 +11,7 @@ from collector.runs.assembler import SECOND, Assembler, AssemblerSettings
 from collector.runs.events import make_event
 from collector.runs.group import fold
 from collector.runs.status import STATUS_OF_STOP
-from otel_agentrun.step import Event, Role, Status, ToolRequest
+from otel_agentrun.step import Event, Role, Status, Step, ToolRequest
 from tests.runs.builders import BASE_NS, TRACE, agent, asks, model, tool
 
 
@@ -31,6 +33,20 @@ def test_a_root_that_ended_well_is_completed_even_with_tools_pending() -> None:
     [run] = fold([agent(1), model(2, 1, tool_requests=asks("search"))])
 
     assert (run.status, run.stop_reason, run.outcome) == ("completed", "completed", "success")
+
+
+@pytest.mark.parametrize("call", [model, tool])
+def test_a_call_that_failed_last_fails_a_run_whose_root_says_nothing(
+    call: Callable[..., Step],
+) -> None:
+    """DIALECTS 2.8: AgentOps marks neither its sessions nor its agents."""
+    last = call(4, 1, end=5, status=Status.ERROR)
+    before = [agent(1), model(2, 1, end=3)]
+    [run] = fold([*before, last])
+    [recovered] = fold([*before, last, model(6, 1, end=7)])
+
+    assert (run.status, run.error_span_id) == ("failed", last.span_id)
+    assert recovered.status == "completed"
 
 
 def test_a_recovered_error_does_not_fail_a_run() -> None:
