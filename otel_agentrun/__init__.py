@@ -1,1 +1,86 @@
-"""OpenTelemetry for AI agent runs: conventions and pure logic shared with the collector."""
+"""OpenTelemetry for AI agent runs.
+
+    import otel_agentrun as agentrun
+
+    agentrun.install(service_name="support")
+
+    with agentrun.run("support", input=question) as run:
+        run.respond(answer(question))
+
+docs/sdk.md has the rest.  Names are imported when they are first used: the collector, and code that
+needs the pure modules only, pay for nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from otel_agentrun.content import ContentPolicy
+    from otel_agentrun.installation import Installation, install
+    from otel_agentrun.lifecycle import off, on
+    from otel_agentrun.logs import RunLogFilter, RunLogProcessor
+    from otel_agentrun.meter import Totals
+    from otel_agentrun.processor import AgentRunSpanProcessor
+    from otel_agentrun.runs import Run, current_run, run
+    from otel_agentrun.sampling import RecordAll
+    from otel_agentrun.steps import handoff, model, plan, retrieve, tool, validate
+
+__all__ = [
+    "AgentRunSpanProcessor",
+    "ContentPolicy",
+    "Installation",
+    "RecordAll",
+    "Run",
+    "RunLogFilter",
+    "RunLogProcessor",
+    "Totals",
+    "current_run",
+    "handoff",
+    "install",
+    "model",
+    "off",
+    "on",
+    "plan",
+    "retrieve",
+    "run",
+    "tool",
+    "validate",
+]
+
+_MODULES: Final = {
+    "AgentRunSpanProcessor": "processor",
+    "ContentPolicy": "content",
+    "Installation": "installation",
+    "RecordAll": "sampling",
+    "Run": "runs",
+    "RunLogFilter": "logs",
+    "RunLogProcessor": "logs",
+    "Totals": "meter",
+    "current_run": "runs",
+    "handoff": "steps",
+    "install": "installation",
+    "model": "steps",
+    "off": "lifecycle",
+    "on": "lifecycle",
+    "plan": "steps",
+    "retrieve": "steps",
+    "run": "runs",
+    "tool": "steps",
+    "validate": "steps",
+}
+"""Public name -> the module that has it."""
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

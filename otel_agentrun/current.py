@@ -45,9 +45,13 @@ class RunScope:
     """
 
     __slots__ = (
-        "ended", "handle", "meter", "next_step_id", "parent", "parent_id", "remote", "root_id",
-        "run_id", "stamps",
+        "agent_name", "ended", "failures", "handle", "last_failure", "meter", "next_step_id",
+        "parent", "parent_id", "remote", "root_id", "run_id", "stamps",
     )  # fmt: skip
+    run_id: str
+    parent_id: str
+    root_id: str
+    meter: Meter
 
     def __init__(
         self,
@@ -56,16 +60,22 @@ class RunScope:
         parent: RunScope | None = None,
         run_id: str = "",
         parent_id: str = "",
+        agent_name: str = "",
         remote: bool = False,
     ) -> None:
         """`run_id` is "" until the run's own span has one: see `bind`."""
         self.parent = parent
         self.parent_id = parent_id or (parent.run_id if parent is not None else "")
         self.root_id = parent.root_id if parent is not None else self.parent_id
+        self.agent_name = agent_name
         self.remote = remote
         self.ended = False
         self.handle: Any = None
         """The `Run` that the application holds; `None` for a run of another process."""
+        self.failures: dict[tuple[str, str], tuple[int, str, str]] = {}
+        """(kind, target) -> attempts, typed error and input digest of calls that failed last."""
+        self.last_failure = ""
+        """Kind of the newest step that failed and was not made good since."""
         self.meter = Meter(parent.meter if parent is not None else None)
         self.next_step_id: Callable[[], int] = itertools.count(1).__next__
         self.run_id = ""
@@ -83,6 +93,12 @@ class RunScope:
         trace_id = f"{span.trace_id:032x}"
         self._name(trace_id if is_root else f"{trace_id}-{span.span_id:016x}")
 
+    @property
+    def ids(self) -> Stamps:
+        """Run and parent run, as attributes; none before `bind`."""
+        found = {semconv.RUN_ID: self.run_id, semconv.RUN_PARENT_ID: self.parent_id}
+        return {name: value for name, value in found.items() if value and self.run_id}
+
     def stamp(self, attributes: Mapping[str, Any]) -> None:
         """Give more attributes to every span that starts in the run from now on."""
         self.stamps = {**self.stamps, **attributes}
@@ -90,11 +106,8 @@ class RunScope:
     def _name(self, run_id: str) -> None:
         self.run_id = run_id
         self.root_id = self.root_id or run_id
-        ids = {semconv.RUN_ID: run_id}
-        if self.parent_id:
-            ids[semconv.RUN_PARENT_ID] = self.parent_id
         # Ids come last: an attribute of a full span pushes out the one that was set first.
-        self.stamps = {**self.stamps, **ids}
+        self.stamps = {**self.stamps, **self.ids}
 
 
 def continue_run(

@@ -1,0 +1,225 @@
+"""Events of live runs, as OTLP log records, at once: from a thread of its own.
+
+The application only appends to a bounded queue; a full one drops the newest and counts it.  The
+thread collects for `INTERVAL_SECS`, so that the start and the end of a short step are one record
+and a busy application sends batches.  It also sends heartbeats of open runs: when they stop, the
+collector knows that the process is gone.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from opentelemetry import context as otel_context
+from opentelemetry._logs import LogRecord
+from opentelemetry.context import Context
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
+
+from otel_agentrun import semconv
+from otel_agentrun.current import RunScope
+from otel_agentrun.meter import NANO, Totals
+
+__all__ = ["Emitter"]
+
+SCOPE_NAME: Final = "otel_agentrun"
+INTERVAL_SECS: Final = 0.02
+QUEUE_MAX: Final = 16_384
+BATCH_MAX: Final = 512
+FIRST_HEARTBEAT_SECS: Final = 1.0
+"""Soon, so that a run whose process dies early is known to have lived; a short run sends none."""
+HEARTBEAT_SECS: Final = 15.0
+EXIT_SECS: Final = 2.0
+"""How long a process that exits waits for the last events."""
+FLUSH_MILLIS: Final = 10_000
+
+_log = logging.getLogger(__name__)
+
+
+class Record(NamedTuple):
+    name: str
+    at_ns: int
+    span: SpanContext
+    attributes: Mapping[str, Any]
+    begins: bool
+    """It tells that a step began: of no interest once the same batch tells how it ended."""
+
+
+class Beat:
+    """An open run, and when its next heartbeat is due (monotonic seconds)."""
+
+    __slots__ = ("due", "scope", "span", "started")
+
+    def __init__(self, scope: RunScope, span: SpanContext, now: float) -> None:
+        self.scope = scope
+        self.span = span
+        self.started = now
+        self.due = now + FIRST_HEARTBEAT_SECS
+
+
+class Emitter:
+    """Sends through a LoggerProvider of the OpenTelemetry SDK.  Threads may share one."""
+
+    def __init__(self, provider: LoggerProvider, *, heartbeat_secs: float = HEARTBEAT_SECS) -> None:
+        self.heartbeat_secs = heartbeat_secs
+        self.dropped = 0
+        """Events that found the queue full."""
+        self._provider = provider
+        self._logger = provider.get_logger(SCOPE_NAME)
+        self._closed = False
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            fresh = weakref.WeakMethod(self._reset)
+            os.register_at_fork(after_in_child=lambda: (call := fresh()) and call())
+        atexit.register(self.close)
+
+    def _reset(self) -> None:
+        """As new; in a forked child too: what was queued, and the open runs, are the parent's."""
+        self._queue: deque[Record] = deque()
+        self._beats: dict[int, Beat] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._sent = threading.Condition(self._lock)
+        self._thread: threading.Thread | None = None
+        self._put = self._done = 0
+
+    def emit(
+        self,
+        name: str,
+        span: SpanContext,
+        attributes: Mapping[str, Any],
+        *,
+        at_ns: int = 0,
+        begins: bool = False,
+    ) -> None:
+        """Queue one event.  `attributes` must not change afterwards; `at_ns` is now by default."""
+        if self._closed or len(self._queue) >= QUEUE_MAX:
+            self.dropped += 1
+            return
+        self._queue.append(Record(name, at_ns or time.time_ns(), span, attributes, begins))
+        self._put += 1
+        if not self._wake.is_set():
+            self._wake.set()
+        if self._thread is None:
+            self._start()
+
+    def watch(self, scope: RunScope, span: SpanContext) -> None:
+        """Send heartbeats of a run until `unwatch`."""
+        self._beats[id(scope)] = Beat(scope, span, time.monotonic())
+
+    def unwatch(self, scope: RunScope) -> None:
+        self._beats.pop(id(scope), None)
+
+    def flush(self, secs: float = EXIT_SECS) -> bool:
+        """Wait until everything that was queued has been handed to the exporter."""
+        with self._sent:
+            target = self._put
+            return self._thread is None or self._sent.wait_for(lambda: self._done >= target, secs)
+
+    def close(self) -> None:
+        """Send what is queued, for at most `EXIT_SECS`; later events are dropped."""
+        atexit.unregister(self.close)
+        if self._closed:
+            return
+        self.flush()
+        self._closed = True
+        self._wake.set()
+
+    # ------------------------------------------------------------------ the thread
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is not None:
+                return
+            thread = threading.Thread(target=self._run, name="agentrun-events", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the interpreter is shutting down
+                self._closed = True
+                return
+            self._thread = thread
+
+    def _run(self) -> None:
+        # What the exporter does is nobody's step.
+        key = otel_context._SUPPRESS_INSTRUMENTATION_KEY
+        otel_context.attach(otel_context.set_value(key, True, Context()))
+        while not self._closed:
+            self._wake.wait(self._sleep_secs())
+            self._wake.clear()
+            time.sleep(INTERVAL_SECS)
+            try:
+                self._beat()
+                self._send()
+            except Exception:
+                _log.exception("events_not_sent")
+
+    def _sleep_secs(self) -> float:
+        due = [beat.due for beat in list(self._beats.values())]
+        return max(min(due, default=60.0 + time.monotonic()) - time.monotonic(), 0.0)
+
+    def _send(self) -> None:
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_MAX))]
+            over = {
+                each.span.span_id
+                for each in batch
+                if each.name == semconv.RUN_STEP_EVENT and not each.begins
+            }
+            for record in batch:
+                if not (record.begins and record.span.span_id in over):
+                    self._hand_over(record)
+            self._provider.force_flush(FLUSH_MILLIS)
+            with self._sent:
+                self._done += len(batch)
+                self._sent.notify_all()
+
+    def _hand_over(self, record: Record) -> None:
+        self._logger.emit(
+            LogRecord(
+                timestamp=record.at_ns,
+                observed_timestamp=record.at_ns,
+                context=set_span_in_context(NonRecordingSpan(record.span), Context()),
+                attributes=record.attributes,
+                event_name=record.name,
+            )
+        )
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        for beat in list(self._beats.values()):
+            if beat.due > now:
+                continue
+            beat.due = now + self.heartbeat_secs
+            attributes = {
+                **beat.scope.stamps,
+                semconv.HEARTBEAT_INTERVAL_SECS: float(self.heartbeat_secs),
+                **usage(beat.scope.meter.own(), now - beat.started),
+            }
+            self.emit(semconv.RUN_HEARTBEAT_EVENT, beat.span, attributes)
+
+
+def usage(totals: Totals, duration_secs: float) -> dict[str, Any]:
+    """What a run has used, as attributes; nothing that is zero."""
+    found: dict[str, Any] = {
+        semconv.USAGE_STEPS: totals.steps,
+        semconv.USAGE_MODEL_CALLS: totals.model_calls,
+        semconv.USAGE_TOOL_CALLS: totals.tool_calls,
+        semconv.USAGE_RETRIEVALS: totals.retrievals,
+        semconv.USAGE_RETRIES: totals.retries,
+        semconv.USAGE_INPUT_TOKENS: totals.input_tokens,
+        semconv.USAGE_OUTPUT_TOKENS: totals.output_tokens,
+        semconv.USAGE_CACHE_READ_TOKENS: totals.cache_read_tokens,
+        semconv.USAGE_CACHE_WRITE_TOKENS: totals.cache_write_tokens,
+        semconv.USAGE_REASONING_TOKENS: totals.reasoning_tokens,
+        semconv.USAGE_COST_USD: totals.cost_nano_usd / NANO,
+        semconv.USAGE_DURATION_SECS: round(duration_secs, 6),
+    }
+    return {name: value for name, value in found.items() if value}

@@ -1,0 +1,216 @@
+"""`install()`: OpenTelemetry and otel-agentrun in one call.
+
+    agentrun.install(service_name="support")
+
+Everything it sets up is standard OpenTelemetry and honors the `OTEL_*` variables; providers that
+the application has already are used, not replaced.  (The module is not called `install`: as an
+attribute of the package that name is the function.)
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar, cast
+
+from opentelemetry import _logs as logs_api
+from opentelemetry import trace
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import Sampler
+
+from otel_agentrun import exporters, price_table, runtime
+from otel_agentrun.content import CHARS_MAX, ContentPolicy, Mode
+from otel_agentrun.emitter import HEARTBEAT_SECS
+from otel_agentrun.exporters import Target
+from otel_agentrun.logs import RunLogProcessor
+from otel_agentrun.prices import PriceBook
+from otel_agentrun.processor import AgentRunSpanProcessor
+from otel_agentrun.redact import RedactSettings
+from otel_agentrun.sampling import RecordAll
+
+__all__ = ["Installation", "install", "pre_instrument"]
+
+DISABLED: Final = "OTEL_SDK_DISABLED"
+OURS_DISABLED: Final = "OTEL_AGENTRUN_DISABLED"
+CONTENT: Final = "OTEL_AGENTRUN_CONTENT"
+CONTENT_CHARS_MAX: Final = "OTEL_AGENTRUN_CONTENT_CHARS_MAX"
+LIVE: Final = "OTEL_AGENTRUN_LIVE"
+HEARTBEATS: Final = "OTEL_AGENTRUN_HEARTBEAT_SECS"
+N = TypeVar("N", int, float)
+P = TypeVar("P")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """What `install` set up or found."""
+
+    tracer_provider: TracerProvider | None = None
+    """`None` when OpenTelemetry is disabled."""
+    logger_provider: LoggerProvider | None = None
+    processor: AgentRunSpanProcessor | None = None
+
+    def flush(self, secs: float = 10.0) -> bool:
+        """Wait until what has ended so far was handed to the exporters."""
+        done = True
+        if self.tracer_provider is not None:
+            done &= self.tracer_provider.force_flush(round(secs * 1000))
+        if self.logger_provider is not None:
+            done &= self.logger_provider.force_flush(round(secs * 1000))
+        return done
+
+
+_installed: Installation | None = None
+_lock = threading.Lock()
+
+
+def install(
+    *,
+    endpoint: str = "",
+    headers: Mapping[str, str] | None = None,
+    service_name: str = "",
+    resource: Mapping[str, Any] | None = None,
+    sampler: Sampler | None = None,
+    record_unsampled: bool = True,
+    tracer_provider: TracerProvider | None = None,
+    logger_provider: LoggerProvider | None = None,
+    content: Mode | None = None,
+    content_chars_max: int | None = None,
+    redaction: RedactSettings | None = None,
+    live: bool | None = None,
+    heartbeat_secs: float | None = None,
+    prices: PriceBook | None = None,
+) -> Installation:
+    """Set up OpenTelemetry with our processor first; a second call returns what the first one did.
+
+    `endpoint` is the collector's OTLP/HTTP address (`http://127.0.0.1:4318` unless `OTEL_*`
+    variables say otherwise).  With `tracer_provider`, or where the application has set a global
+    one, that one gets our processor, its exporters stay, and nothing global is set.
+
+    `content` is `off`, `redacted` (the default) or `full`; `live=False` sends no events of running
+    runs.  `record_unsampled` lets runs that are not exported be metered and limited.
+
+    Raises `ValueError` for a setting that makes no sense and `ImportError` without an exporter.
+    """
+    global _installed
+    with _lock:
+        if _installed is None or tracer_provider not in (None, _installed.tracer_provider):
+            if _is("true", DISABLED) or _is("true", OURS_DISABLED):
+                return Installation()
+            policy = ContentPolicy(
+                content or cast(Mode, os.environ.get(CONTENT, "redacted").strip().lower()),
+                chars_max=content_chars_max or _number(CONTENT_CHARS_MAX, CHARS_MAX),
+                settings=redaction,
+            )
+            target = Target(endpoint=endpoint, headers=dict(headers or {}))
+            known = tracer_provider or _global(trace.get_tracer_provider(), TracerProvider)
+            traces = known or TracerProvider(
+                sampler=sampler, resource=_resource(service_name, resource)
+            )
+            if tracer_provider is None and not _processors(traces):
+                for span_exporter in exporters.span_exporters(target):
+                    traces.add_span_processor(BatchSpanProcessor(span_exporter))
+            is_live = live if live is not None else not _is("false", LIVE)
+            logs = logger_provider or _global(logs_api.get_logger_provider(), LoggerProvider)
+            if logs is None and is_live:
+                logs = _logs_of(traces, target)
+                if known is None:
+                    logs_api.set_logger_provider(logs)
+            processor = AgentRunSpanProcessor(
+                prices=prices,
+                logger_provider=logs if is_live else None,
+                content=policy,
+                heartbeat_secs=heartbeat_secs or _number(HEARTBEATS, HEARTBEAT_SECS),
+            )
+            _put_first(traces, processor)
+            if record_unsampled:
+                _record_all(traces)
+            if known is None:
+                trace.set_tracer_provider(traces)
+            runtime.change(tracer=runtime.tracer_of(traces))
+            # Read it now, beside the application, and not in its first model call.
+            threading.Thread(target=price_table.builtin, daemon=True).start()
+            _installed = Installation(
+                tracer_provider=traces, logger_provider=logs, processor=processor
+            )
+        return _installed
+
+
+def pre_instrument() -> None:
+    """Entry point of `opentelemetry-instrument`: after it has set up the SDK, before it loads
+    instrumentations.  A failure is logged: it must not keep the application from starting."""
+    try:
+        install()
+    except Exception as trouble:
+        runtime.warn_once(f"not_installed: {type(trouble).__name__}: {trouble}")
+
+
+def _resource(service_name: str, attributes: Mapping[str, Any] | None) -> Resource:
+    said = dict(attributes or {})
+    if service_name:
+        said["service.name"] = service_name
+    return Resource.create(said)
+
+
+def _logs_of(traces: TracerProvider, target: Target) -> LoggerProvider:
+    """A provider beside the one of traces, of the same resource."""
+    logs = LoggerProvider(resource=traces.resource)
+    logs.add_log_record_processor(RunLogProcessor())
+    for exporter in exporters.log_exporters(target):
+        logs.add_log_record_processor(BatchLogRecordProcessor(exporter))
+    return logs
+
+
+def _global(found: object, kind: type[P]) -> P | None:
+    """The global provider where it is one of the SDK: a stand-in is not."""
+    return found if isinstance(found, kind) else None
+
+
+def _processors(provider: TracerProvider) -> tuple[SpanProcessor, ...]:
+    return tuple(getattr(provider._active_span_processor, "_span_processors", ()))
+
+
+def _put_first(provider: TracerProvider, processor: SpanProcessor) -> None:
+    """Ours sees a span's end before those that export it."""
+    provider.add_span_processor(processor)
+    active = provider._active_span_processor
+    added = _processors(provider)
+    if added and added[-1] is processor:
+        with active._lock if hasattr(active, "_lock") else nullcontext():
+            others = tuple(each for each in _processors(provider) if each is not processor)
+            active._span_processors = (processor, *others)
+
+
+def _record_all(provider: TracerProvider) -> None:
+    """Wrap the sampler, also of tracers that were made before."""
+    if not isinstance(provider.sampler, RecordAll):
+        provider.sampler = RecordAll(provider.sampler)
+    for tracer in tuple(getattr(provider, "_tracers", {}).values()):
+        tracer.sampler = provider.sampler
+
+
+def _is(word: str, variable: str) -> bool:
+    return os.environ.get(variable, "").strip().lower() == word
+
+
+def _number(variable: str, default: N) -> N:
+    """A positive number from a variable.  Raises `ValueError` for anything else."""
+    text = os.environ.get(variable, "").strip()
+    if not text:
+        return default
+    try:
+        number = type(default)(text)
+    except ValueError:
+        number = type(default)(0)
+    if not number > 0:
+        raise ValueError(
+            f"{variable}: expected a positive number, got {text!r}.\n"
+            f"  Fix: set it to one, or unset it for {default}."
+        )
+    return number

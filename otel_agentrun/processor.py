@@ -1,0 +1,225 @@
+"""The span processor: who a span belongs to, what it used, and that it happened.
+
+At the start of every span inside a run, whoever starts it, the span gets the run's ids, labels and
+a step id; at its end it is read by the dialects, counted by the run's meter and reported.  Spans
+outside of any run are left alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final, cast
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace.sampling import Sampler
+
+from otel_agentrun import current, dialects, lifecycle, reports, runtime, semconv
+from otel_agentrun.content import ContentPolicy
+from otel_agentrun.current import RunScope
+from otel_agentrun.emitter import HEARTBEAT_SECS, Emitter
+from otel_agentrun.prices import PriceBook
+from otel_agentrun.sampling import may_drop
+from otel_agentrun.span_view import NOTHING, view_of
+from otel_agentrun.step import COUNTED, Kind, Step
+
+__all__ = ["AgentRunSpanProcessor"]
+
+OPEN_MAX: Final = 100_000
+"""Open spans that are remembered; a span that never ends must not be a leak."""
+
+_log = logging.getLogger(__name__)
+
+
+class OpenSpan:
+    """A span inside a run that has not ended."""
+
+    __slots__ = ("holds_call", "is_root", "parent_id", "scope", "step_id")
+
+    def __init__(self, scope: RunScope, parent_id: int, step_id: int, *, is_root: bool) -> None:
+        self.scope = scope
+        self.parent_id = parent_id
+        self.step_id = step_id
+        self.is_root = is_root
+        """It is the run's own span."""
+        self.holds_call = False
+        """A model call below it, with no agent and no tool between, was counted."""
+
+
+class AgentRunSpanProcessor(SpanProcessor):
+    """Add it to a TracerProvider, best before the processors that export:
+
+        provider.add_span_processor(AgentRunSpanProcessor())
+
+    Never raises into the application: what fails inside is logged once per kind of failure.
+    """
+
+    def __init__(
+        self,
+        *,
+        prices: PriceBook | None = None,
+        logger_provider: LoggerProvider | None = None,
+        content: ContentPolicy | None = None,
+        heartbeat_secs: float = HEARTBEAT_SECS,
+    ) -> None:
+        """Events of live runs (start, steps, heartbeats, end) leave through `logger_provider`,
+        an SDK one; without it there are none, and runs appear once their spans have ended."""
+        self._prices = prices or PriceBook()
+        self._open: dict[int, OpenSpan] = {}
+        self._failures: set[str] = set()
+        self._looked_at_sampler = False
+        self._emitter: Emitter | None = None
+        if logger_provider is not None:
+            self._emitter = Emitter(logger_provider, heartbeat_secs=heartbeat_secs)
+        changes: dict[str, Any] = {"emitter": self._emitter, "has_processor": True}
+        if content is not None:
+            changes["content"] = content
+        runtime.change(**changes)
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        try:
+            if not self._looked_at_sampler:
+                self._look_at_sampler(span)
+            scope = self._scope(span, parent_context)
+            if scope is not None:
+                self._stamp(span, scope)
+        except Exception as error:
+            self._failed("on_start", error)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        try:
+            context = span.context
+            found = self._open.pop(context.span_id, None) if context is not None else None
+            if found is not None:
+                self._ended(span, found)
+        except Exception as error:
+            self._failed("on_end", error)
+
+    def shutdown(self) -> None:
+        if self._emitter is not None:
+            self._emitter.close()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self._emitter is None or self._emitter.flush(timeout_millis / 1000)
+
+    # ------------------------------------------------------------------ start
+
+    def _scope(self, span: Span, parent_context: Context | None) -> RunScope | None:
+        """The run of a span: by the context, else by its parent (a thread without the context may
+        still know the span above)."""
+        scope = cast("RunScope | None", otel_context.get_value(current.KEY, parent_context))
+        parent = span.parent
+        if scope is None and parent is not None:
+            above = self._open.get(parent.span_id)
+            scope = above.scope if above is not None else None
+        if scope is not None and not scope.run_id:
+            scope.bind(span.get_span_context(), is_root=parent is None)
+        while scope is not None and scope.ended:
+            scope = scope.parent
+        return scope
+
+    def _stamp(self, span: Span, scope: RunScope) -> None:
+        parent = span.parent
+        parent_id = parent.span_id if parent is not None else 0
+        stated = span.attributes or NOTHING
+        is_root = stated.get(semconv.STEP_KIND) == "run"
+        step_id = stated.get(semconv.STEP_ID)
+        if isinstance(step_id, int):  # a step of ours comes stamped, but for the id of a new run
+            if is_root:
+                span.set_attributes(scope.ids)
+        else:
+            step_id = scope.next_step_id()
+            stamps = {**scope.stamps, semconv.STEP_ID: step_id}
+            if not stamps.keys().isdisjoint(stated):
+                # What an emitter says of one span is more exact; ids are ours alone.
+                own = (semconv.RUN_ID, semconv.RUN_PARENT_ID)
+                stamps = {k: v for k, v in stamps.items() if k in own or k not in stated}
+            span.set_attributes(stamps)
+        if len(self._open) >= OPEN_MAX:
+            self._open.pop(next(iter(self._open)), None)
+        found = OpenSpan(scope, parent_id, step_id, is_root=is_root)
+        self._open[span.get_span_context().span_id] = found
+        # Rules that judge a step before it begins are asked here: `span`, `scope`, `scope.meter`.
+        if self._emitter is not None and span.get_span_context().trace_flags.sampled:
+            reports.started(self._emitter, span, found.scope, is_root=is_root)
+
+    # ------------------------------------------------------------------ end
+
+    def _ended(self, span: ReadableSpan, found: OpenSpan) -> None:
+        scope = found.scope
+        stamps = scope.stamps
+        attributes = dict(span.attributes or {})
+        if semconv.RUN_ID not in attributes:
+            _restore(span, attributes, {**stamps, semconv.STEP_ID: found.step_id})
+        for name in stamps:
+            attributes.pop(name, None)  # said already, and the same for each span
+        step = dialects.step(view_of(span, attributes))
+        if self._is_new(step, found):
+            scope.meter.count(step, self._cost_nano_usd(step))
+        if step.kind in COUNTED:
+            if step.failed:
+                scope.last_failure = str(step.kind)
+            elif scope.last_failure == step.kind:
+                scope.last_failure = ""
+        # Rules that judge a step by what it was are asked here: `step`, `scope`, `scope.meter`.
+        if (
+            self._emitter is not None
+            and span.context is not None
+            and span.context.trace_flags.sampled
+        ):
+            reports.ended(self._emitter, span, step, scope, is_root=found.is_root)
+        if scope.handle is not None and lifecycle.has("step"):
+            lifecycle.fire("step", scope.handle, step)
+
+    def _is_new(self, step: Step, found: OpenSpan) -> bool:
+        """Whether no span inside this one described the same model call."""
+        is_call = step.kind is Kind.MODEL
+        if (is_call or found.holds_call) and step.kind not in (Kind.RUN, Kind.TOOL):
+            above = self._open.get(found.parent_id)
+            if above is not None:
+                above.holds_call = True
+        return not (is_call and found.holds_call)
+
+    def _cost_nano_usd(self, step: Step) -> int | None:
+        if step.cost_nano_usd is not None:
+            return step.cost_nano_usd
+        if step.kind is Kind.MODEL:
+            if step.usage is None:
+                return None
+            return self._prices.cost_nano_usd(step.usage, step.provider, step.model, step.start_ns)[
+                0
+            ]
+        if step.kind is Kind.TOOL:
+            return self._prices.tool_cost_nano_usd(step.tool_name)
+        return None
+
+    # ------------------------------------------------------------------ trouble
+
+    def _look_at_sampler(self, span: Span) -> None:
+        self._looked_at_sampler = True
+        sampler: Sampler | None = getattr(span, "_sampler", None)
+        if sampler is not None and may_drop(sampler):
+            runtime.warn_once(runtime.UNSAMPLED)
+
+    def _failed(self, where: str, error: Exception) -> None:
+        key = f"{where} {type(error).__name__}"
+        if key not in self._failures:
+            self._failures.add(key)
+            _log.exception("processor_failed where=%s", where)
+
+
+def _restore(span: ReadableSpan, attributes: dict[str, Any], stamps: dict[str, Any]) -> None:
+    """Put back stamps that a full span has pushed out (OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT, 128 by
+    default, drops the oldest).  This copy of the span is what all processors after us see."""
+    missing = {name: value for name, value in stamps.items() if name not in attributes}
+    span._attributes = {**attributes, **missing}
+
+
+def current_step_id(context: Context | None = None) -> int | None:
+    """The step id of the innermost span; `None` outside of runs."""
+    attributes: Any = getattr(trace.get_current_span(context), "attributes", None)
+    found = attributes.get(semconv.STEP_ID) if attributes else None
+    return found if isinstance(found, int) else None

@@ -1,0 +1,139 @@
+"""What is told of a run and its steps while they happen: start, steps, end.  Never content."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import ReadableSpan, Span
+
+from otel_agentrun import semconv
+from otel_agentrun.current import RunScope
+from otel_agentrun.emitter import Emitter, usage
+from otel_agentrun.step import COUNTED, Kind, Step
+
+NANO: Final = 1_000_000_000
+OURS: Final = "agentrun"
+NOTHING: Final = (None, "", (), 0)
+
+OPERATIONS: Final = {
+    Kind.PLAN: "plan",
+    Kind.MODEL: "chat",
+    Kind.TOOL: "execute_tool",
+    Kind.RETRIEVE: "retrieval",
+}
+BEGINNING: Final = (
+    semconv.STEP_KIND,
+    semconv.STEP_ROLE,
+    semconv.STEP_BRANCH,
+    semconv.OPERATION,
+    semconv.GEN_AI_AGENT_NAME,
+    semconv.GEN_AI_WORKFLOW_NAME,
+    semconv.GEN_AI_PROVIDER_NAME,
+    semconv.GEN_AI_REQUEST_MODEL,
+    semconv.GEN_AI_TOOL_NAME,
+    semconv.GEN_AI_TOOL_CALL_ID,
+    semconv.GEN_AI_DATA_SOURCE_ID,
+    semconv.PLAN_STEP_ID,
+    semconv.RETRY_ATTEMPT,
+    semconv.RETRY_REASON,
+    semconv.RUN_TRIGGER,
+    semconv.RUN_EXECUTION,
+    semconv.TASK_TYPE,
+    semconv.AGENT_TYPE,
+)
+"""What is told of a step that begins, where its span says it."""
+
+
+def started(emitter: Emitter, span: Span, scope: RunScope, *, is_root: bool) -> None:
+    """Tell that a span of ours began; of others' spans it is not known yet what they are."""
+    said: Any = span.attributes or {}
+    if semconv.STEP_KIND not in said:
+        return
+    context = span.get_span_context()
+    attributes: dict[str, Any] = dict(scope.stamps)
+    for name in (*BEGINNING, semconv.STEP_ID):
+        value = said.get(name)
+        if value is not None:
+            attributes[name] = value
+    if is_root:
+        attributes[semconv.HEARTBEAT_INTERVAL_SECS] = float(emitter.heartbeat_secs)
+        emitter.emit(semconv.RUN_STARTED_EVENT, context, attributes, at_ns=span.start_time or 0)
+        emitter.watch(scope, context)
+        return
+    attributes[semconv.STEP_PHASE] = "started"
+    attributes[semconv.STEP_NAME] = span.name
+    attributes[semconv.STEP_START_UNIX_NS] = span.start_time or 0
+    if span.parent is not None:
+        attributes[semconv.STEP_PARENT_SPAN_ID] = f"{span.parent.span_id:016x}"
+    emitter.emit(
+        semconv.RUN_STEP_EVENT, context, attributes, at_ns=span.start_time or 0, begins=True
+    )
+
+
+def ended(
+    emitter: Emitter, span: ReadableSpan, step: Step, scope: RunScope, *, is_root: bool
+) -> None:
+    """Tell that a step, of whatever emitter, is over; or the run, when the span is its own."""
+    context = span.context
+    assert context is not None
+    if is_root:
+        emitter.unwatch(scope)
+        emitter.emit(
+            semconv.RUN_ENDED_EVENT, context, _end_of_run(span, step, scope), at_ns=step.end_ns
+        )
+    elif step.kind in COUNTED or step.dialect == OURS:
+        emitter.emit(
+            semconv.RUN_STEP_EVENT, context, _end_of_step(span, step, scope), at_ns=step.end_ns
+        )
+
+
+def _end_of_run(span: ReadableSpan, step: Step, scope: RunScope) -> dict[str, Any]:
+    said = span.attributes or {}
+    secs = (step.end_ns - step.start_ns) / NANO
+    attributes: dict[str, Any] = {**scope.stamps, **usage(scope.meter.own(), secs)}
+    for name in (semconv.STOP_REASON, semconv.RUN_STATUS, semconv.ERROR_TYPE):
+        value = said.get(name)
+        if value is not None:
+            attributes[name] = value
+    return attributes
+
+
+def _end_of_step(span: ReadableSpan, step: Step, scope: RunScope) -> dict[str, Any]:
+    said = span.attributes or {}
+    attributes: dict[str, Any] = dict(scope.stamps)
+    for name in (semconv.STEP_ID, semconv.STEP_ROLE, semconv.STEP_BRANCH, semconv.PLAN_STEP_ID):
+        value = said.get(name)
+        if value is not None:
+            attributes[name] = value
+    usage_ = step.usage
+    found = {
+        semconv.STEP_PHASE: "ended",
+        semconv.STEP_KIND: str(step.kind),
+        semconv.STEP_NAME: step.name,
+        semconv.STEP_STATUS: str(step.status),
+        semconv.STEP_START_UNIX_NS: step.start_ns,
+        semconv.STEP_END_UNIX_NS: step.end_ns,
+        semconv.STEP_PARENT_SPAN_ID: step.parent_span_id,
+        semconv.OPERATION: said.get(semconv.OPERATION) or OPERATIONS.get(step.kind, ""),
+        semconv.ERROR_TYPE: step.error_type,
+        semconv.GEN_AI_AGENT_NAME: step.agent_name,
+        semconv.GEN_AI_PROVIDER_NAME: step.provider,
+        semconv.GEN_AI_REQUEST_MODEL: step.model,
+        semconv.GEN_AI_RESPONSE_ID: step.response_id,
+        semconv.GEN_AI_RESPONSE_FINISH_REASONS: step.finish_reasons,
+        semconv.GEN_AI_USAGE_INPUT_TOKENS: usage_ and usage_.input_tokens,
+        semconv.GEN_AI_USAGE_OUTPUT_TOKENS: usage_ and usage_.output_tokens,
+        semconv.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: usage_ and usage_.cache_read_tokens,
+        semconv.GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: usage_ and usage_.cache_write_tokens,
+        semconv.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: usage_ and usage_.reasoning_tokens,
+        semconv.GEN_AI_TOOL_NAME: step.tool_name,
+        semconv.GEN_AI_TOOL_CALL_ID: step.tool_call_id,
+        semconv.TOOL_ARGUMENTS_HASH: step.arguments_digest,
+        semconv.TOOL_RESULT_HASH: step.result_digest,
+        semconv.RETRIEVAL_HIT_COUNT: step.hit_count,
+        semconv.RETRY_ATTEMPT: step.attempt,
+        semconv.RETRY_REASON: step.retry_reason,
+        semconv.HANDOFF_TO: step.handoff_to,
+    }
+    attributes.update((name, fact) for name, fact in found.items() if fact not in NOTHING)
+    return attributes
