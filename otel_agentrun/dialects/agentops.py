@@ -2,7 +2,8 @@
 
 Source: AgentOps-AI/agentops, agentops/semconv, agentops/sdk/decorators and
 agentops/instrumentation/providers/openai/wrappers/chat.py, 0.4.21; capture tests/captures/agentops.
-A session is the process's or one run's; `tool_call.X` below a model span is the model's request, not the tool.
+A session is the process's or one run's; `tool_call.X` below a model span is the model's request,
+not the tool.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest
 
 NAME: Final = "traceloop"
-CHECKED: Final = "traceloop-sdk 0.62.4 (decorators, OpenAI, LangChain/LangGraph 1.x), 0.33.12 (decorators, OpenAI)"
+CHECKED: Final = "traceloop-sdk 0.62.4 (OpenAI, LangChain/LangGraph 1.x), 0.33.12 (OpenAI)"
 CANNOT_TELL: Final[tuple[str, ...]] = (
     "LangChain: reasoning tokens; the tool call id of a tool call that failed.",
     "Decorated tools: tool call ids.",
