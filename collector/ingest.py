@@ -26,7 +26,8 @@ def ingest(
 ) -> Document:
     """Files of OTLP through the same pipeline, into the store; then all their runs are closed.
 
-    Returns `{"signals": terms of promise 2 by signal, "runs": runs written}`.  Raises
+    Returns `{"signals": terms of promise 2 by signal, "runs": runs written}`, and `unrecognized`
+    (agent-looking spans that no dialect read, by scope) where there are any.  Raises
     PermanentError for a file that is no OTLP, OSError, StoreError.
     """
     with aside(config) as collector:
@@ -36,10 +37,14 @@ def ingest(
         pipeline.call(pipeline.drain).result()
         pipeline.call(pipeline.close_runs).result()
         pipeline.call(pipeline.drain).result()
-        return {
-            "signals": collector.accounting.snapshot().document(),
+        counted = collector.accounting.snapshot()
+        report: Document = {
+            "signals": counted.document(),
             "runs": collector.pipeline.runs_written,
         }
+        if counted.unrecognized:
+            report["unrecognized"] = dict(sorted(counted.unrecognized.items()))
+        return report
 
 
 async def _ingest(

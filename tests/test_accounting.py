@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.accounting import REASONS_MAX, Accounting
+from collector.accounting import REASONS_MAX, SCOPES_MAX, Accounting
 from collector.model import Signal
 
 ARRIVALS: list[Callable[[Accounting, Signal, int], None]] = [
@@ -132,6 +132,17 @@ def test_reasons_are_bounded() -> None:
     assert len(refused) == REASONS_MAX + 1
     assert refused["other"] == 1_000 - REASONS_MAX
     accounting.check()
+
+
+def test_scopes_of_unrecognized_spans_are_bounded() -> None:
+    """Senders name scopes: past the limit they are one time series."""
+    accounting = Accounting()
+    for number in range(SCOPES_MAX + 10):
+        accounting.unrecognized({f"scope {number}": 2})
+
+    found = accounting.snapshot().unrecognized
+    assert len(found) == SCOPES_MAX + 1
+    assert found["other"] == 20
 
 
 def test_the_document_names_every_term() -> None:

@@ -80,6 +80,12 @@ def ingest(session: Session, files: tuple[Path, ...], store: str | None, as_json
         rendering.print_json(report)
     else:
         rendering.show(rendering.terms_table(report["signals"]), f"runs: {report['runs']:,}")
+        for scope, spans in report.get("unrecognized", {}).items():
+            rendering.notes().print(
+                f"no dialect reads {spans:,} agent-looking spans of {rendering.clean(scope)!r}: "
+                "docs/dialects.md says how to map them",
+                style="yellow", markup=False,
+            )  # fmt: skip
     left = sum(terms["pending"] for terms in report["signals"].values())
     if left:
         say_error(f"{left:,} items are acknowledged and not in the store", "run it again.")

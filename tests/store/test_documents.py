@@ -101,7 +101,7 @@ def test_documents_of_real_exports(store: Store, source: str) -> None:  # noqa: 
     assert len(silent) <= (len(roots) if source in ("openaiv2-legacy", "adk", "autogen") else 1)
 
 
-@pytest.mark.parametrize("source", ["langgraph", "openaiagents", "openaiv2"])
+@pytest.mark.parametrize("source", captures.sources())
 def test_a_restart_folds_the_same_runs_from_the_store(
     store: Store,  # noqa: F811
     source: str,
