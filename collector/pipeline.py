@@ -28,6 +28,7 @@ from collector.errors import RetryableError, StoreError
 from collector.journal.entry import Entry, Position
 from collector.journal.journal import Journal
 from collector.journal.segment import RecordKind
+from collector.log_spans import log_spans
 from collector.model import LOGS, SPANS, Signal
 from collector.normalized import Normalized
 from collector.runs.assembler import Assembler, Stored, Unknown
@@ -310,6 +311,7 @@ class Pipeline:
                     self._assembler.add_event(event, now_ns)
             except Exception:  # a bug of ours: the logs are stored all the same
                 log.exception("batch_not_folded")
+            self._take_log_spans(batch, now_ns)
             pending.logs.append(batch)
             pending.items[Signal.LOGS] += batch.num_rows
         else:
@@ -330,7 +332,19 @@ class Pipeline:
         self._accounting.dropped(signal, "erased", batch.num_rows - kept.num_rows)
         return kept
 
-    def _take_spans(self, batch: pa.RecordBatch, ready: bytes, now_ns: int) -> None:
+    def _take_log_spans(self, logs: pa.RecordBatch, now_ns: int) -> None:
+        """Log events that stand for spans: nobody sent those, so they are not accounted for."""
+        try:
+            spans = log_spans(logs)
+        except Exception:  # a bug of ours: the logs are stored all the same
+            log.exception("batch_not_folded")
+            return
+        if spans.num_rows:
+            self._take_spans(self._without_erased(Signal.TRACES, spans), b"", now_ns, sent=False)
+
+    def _take_spans(
+        self, batch: pa.RecordBatch, ready: bytes, now_ns: int, *, sent: bool = True
+    ) -> None:
         """`ready` are the steps of the batch, made by a decoder process of ours, or nothing."""
         try:
             if ready:
@@ -350,11 +364,13 @@ class Pipeline:
             keep = np.ones(batch.num_rows, dtype=bool)
             keep[duplicates] = False
             batch = batch.filter(pa.array(keep))
-            self._accounting.deduplicated(Signal.TRACES, len(duplicates))
+            if sent:
+                self._accounting.deduplicated(Signal.TRACES, len(duplicates))
         if batch.num_rows:
             self._pending.received_ns.append(batch.column("ReceivedAt")[0].value)
             self._pending.spans.append(batch)
-            self._pending.items[Signal.TRACES] += batch.num_rows
+            if sent:
+                self._pending.items[Signal.TRACES] += batch.num_rows
 
     def _housekeep(self) -> None:
         """Close what is quiet, forget what has ended, write letters nobody else triggers."""
