@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from opentelemetry import context as otel_context
@@ -44,11 +44,14 @@ FLUSH_MILLIS: Final = 10_000
 _log = logging.getLogger(__name__)
 
 
+Build = Callable[[], Mapping[str, Any] | None]
+
+
 class Record(NamedTuple):
     name: str
     at_ns: int
     span: SpanContext
-    attributes: Mapping[str, Any]
+    attributes: Mapping[str, Any] | Build
     begins: bool
     """It tells that a step began: of no interest once the same batch tells how it ended."""
 
@@ -95,12 +98,16 @@ class Emitter:
         self,
         name: str,
         span: SpanContext,
-        attributes: Mapping[str, Any],
+        attributes: Mapping[str, Any] | Build,
         *,
         at_ns: int = 0,
         begins: bool = False,
     ) -> None:
-        """Queue one event.  `attributes` must not change afterwards; `at_ns` is now by default."""
+        """Queue one event; `at_ns` is now by default.
+
+        `attributes` must not change afterwards, or are a function that the thread calls; if it
+        gives `None` the event is not sent.
+        """
         if self._closed or len(self._queue) >= QUEUE_MAX:
             self.dropped += 1
             return
@@ -174,20 +181,31 @@ class Emitter:
                 if each.name == semconv.RUN_STEP_EVENT and not each.begins
             }
             for record in batch:
-                if not (record.begins and record.span.span_id in over):
+                if record.begins and record.span.span_id in over:
+                    continue
+                try:
                     self._hand_over(record)
+                except Exception:
+                    self.dropped += 1
+                    _log.exception("event_not_sent name=%s", record.name)
             self._provider.force_flush(FLUSH_MILLIS)
             with self._sent:
                 self._done += len(batch)
                 self._sent.notify_all()
 
     def _hand_over(self, record: Record) -> None:
+        attributes = record.attributes
+        if callable(attributes):
+            built = attributes()
+            if built is None:
+                return
+            attributes = built
         self._logger.emit(
             LogRecord(
                 timestamp=record.at_ns,
                 observed_timestamp=record.at_ns,
                 context=set_span_in_context(NonRecordingSpan(record.span), Context()),
-                attributes=record.attributes,
+                attributes=attributes,
                 event_name=record.name,
             )
         )

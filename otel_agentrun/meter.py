@@ -10,7 +10,8 @@ import threading
 from dataclasses import dataclass, replace
 from typing import Final
 
-from otel_agentrun.step import COUNTED, Kind, Status, Step
+from otel_agentrun.dialects import kinds
+from otel_agentrun.step import COUNTED, Kind, Usage
 
 REMEMBERED_MAX: Final = 4096
 """Response ids of a run that are remembered, to count a call once."""
@@ -78,74 +79,78 @@ class Meter:
         with self._lock:
             return replace(self._total)
 
-    def count(self, step: Step, cost_nano_usd: int | None) -> None:
-        """Count a step that ended; `None` is a cost that is not known."""
-        if step.kind not in COUNTED or not self._is_new(step):
+    def count(
+        self,
+        kind: Kind,
+        *,
+        cost_nano_usd: int | None = None,
+        failed: bool = False,
+        is_retry: bool = False,
+        usage: Usage | None = None,
+        response_id: str = "",
+        revenue_nano_usd: int = 0,
+    ) -> None:
+        """Count a step that ended; a cost of `None` is not known.
+
+        A model call with a response id that was counted already is not counted again.
+        """
+        if kind not in COUNTED or (response_id and not self._is_new(response_id)):
             return
-        self._each(_Counted(step, cost_nano_usd))
-
-    def pay(self, amount_nano_usd: int, *, is_revenue: bool = False) -> None:
-        """Count a payment that is not part of a step."""
-        self._each(_Paid(amount_nano_usd, is_revenue))
-
-    def _is_new(self, step: Step) -> bool:
-        """Whether no span before described the same call, by the provider's response id."""
-        if step.kind is not Kind.MODEL or not step.response_id:
-            return True
         with self._lock:
-            if step.response_id in self._seen:
-                return False
-            if len(self._seen) < REMEMBERED_MAX:
-                self._seen.add(step.response_id)
-        return True
-
-    def _each(self, entry: _Counted | _Paid) -> None:
-        with self._lock:
-            entry.add_to(self._own)
+            _add(self._own, kind, cost_nano_usd, failed, is_retry, usage, revenue_nano_usd)
         meter: Meter | None = self
         while meter is not None:
             with meter._lock:
-                entry.add_to(meter._total)
+                _add(meter._total, kind, cost_nano_usd, failed, is_retry, usage, revenue_nano_usd)
             meter = meter._parent
 
+    def pay(self, amount_nano_usd: int, *, is_revenue: bool = False) -> None:
+        """Count a payment that is not part of a step."""
+        cost, revenue = (0, amount_nano_usd) if is_revenue else (amount_nano_usd, 0)
+        with self._lock:
+            self._own.cost_nano_usd += cost
+            self._own.revenue_nano_usd += revenue
+        meter: Meter | None = self
+        while meter is not None:
+            with meter._lock:
+                meter._total.cost_nano_usd += cost
+                meter._total.revenue_nano_usd += revenue
+            meter = meter._parent
 
-@dataclass(frozen=True, slots=True)
-class _Paid:
-    amount_nano_usd: int
-    is_revenue: bool
-
-    def add_to(self, totals: Totals) -> None:
-        if self.is_revenue:
-            totals.revenue_nano_usd += self.amount_nano_usd
-        else:
-            totals.cost_nano_usd += self.amount_nano_usd
+    def _is_new(self, response_id: str) -> bool:
+        with self._lock:
+            if response_id in self._seen:
+                return False
+            if len(self._seen) < REMEMBERED_MAX:
+                self._seen.add(response_id)
+        return True
 
 
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    step: Step
-    cost_nano_usd: int | None
-
-    def add_to(self, totals: Totals) -> None:
-        step = self.step
-        kind = step.kind
-        totals.steps += 1
-        totals.retries += step.attempt > 1
-        totals.cost_nano_usd += (self.cost_nano_usd or 0) + step.payment_nano_usd
-        totals.revenue_nano_usd += step.revenue_nano_usd
-        if kind is Kind.MODEL:
-            totals.model_calls += 1
-            totals.model_errors += step.failed
-            totals.unpriced_calls += self.cost_nano_usd is None and step.status is Status.SUCCESS
-            usage = step.usage
-            if usage is not None:
-                totals.input_tokens += usage.input_tokens or 0
-                totals.output_tokens += usage.output_tokens or 0
-                totals.cache_read_tokens += usage.cache_read_tokens or 0
-                totals.cache_write_tokens += usage.cache_write_tokens or 0
-                totals.reasoning_tokens += usage.reasoning_tokens or 0
-        elif kind is Kind.TOOL:
-            totals.tool_calls += 1
-            totals.tool_errors += step.failed
-        elif kind is Kind.RETRIEVE:
-            totals.retrievals += 1
+def _add(
+    totals: Totals,
+    kind: Kind,
+    cost_nano_usd: int | None,
+    failed: bool,
+    is_retry: bool,
+    usage: Usage | None,
+    revenue_nano_usd: int,
+) -> None:
+    totals.steps += 1
+    totals.retries += is_retry
+    totals.cost_nano_usd += cost_nano_usd or 0
+    totals.revenue_nano_usd += revenue_nano_usd
+    if kind is kinds.MODEL:
+        totals.model_calls += 1
+        totals.model_errors += failed
+        totals.unpriced_calls += cost_nano_usd is None and not failed
+        if usage is not None:
+            totals.input_tokens += usage.input_tokens or 0
+            totals.output_tokens += usage.output_tokens or 0
+            totals.cache_read_tokens += usage.cache_read_tokens or 0
+            totals.cache_write_tokens += usage.cache_write_tokens or 0
+            totals.reasoning_tokens += usage.reasoning_tokens or 0
+    elif kind is kinds.TOOL:
+        totals.tool_calls += 1
+        totals.tool_errors += failed
+    elif kind is kinds.RETRIEVE:
+        totals.retrievals += 1

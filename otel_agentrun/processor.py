@@ -16,14 +16,16 @@ from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.sampling import Sampler
+from opentelemetry.trace import StatusCode
 
 from otel_agentrun import current, dialects, lifecycle, reports, runtime, semconv
 from otel_agentrun.content import ContentPolicy
 from otel_agentrun.current import RunScope
+from otel_agentrun.dialects import kinds
 from otel_agentrun.emitter import HEARTBEAT_SECS, Emitter
 from otel_agentrun.prices import PriceBook
 from otel_agentrun.sampling import may_drop
-from otel_agentrun.span_view import NOTHING, view_of
+from otel_agentrun.span_view import raw, view_of
 from otel_agentrun.step import COUNTED, Kind, Step
 
 __all__ = ["AgentRunSpanProcessor"]
@@ -32,6 +34,11 @@ OPEN_MAX: Final = 100_000
 """Open spans that are remembered; a span that never ends must not be a leak."""
 
 _log = logging.getLogger(__name__)
+
+
+PLAIN: Final = {str(kind): kind for kind in COUNTED if kind is not kinds.MODEL}
+"""Steps of our own that have no usage."""
+MONEY: Final = frozenset({semconv.COST_USD, semconv.PAYMENT_USD, semconv.REVENUE_USD})
 
 
 class OpenSpan:
@@ -124,7 +131,7 @@ class AgentRunSpanProcessor(SpanProcessor):
     def _stamp(self, span: Span, scope: RunScope) -> None:
         parent = span.parent
         parent_id = parent.span_id if parent is not None else 0
-        stated = span.attributes or NOTHING
+        stated = raw(span)
         is_root = stated.get(semconv.STEP_KIND) == "run"
         step_id = stated.get(semconv.STEP_ID)
         if isinstance(step_id, int):  # a step of ours comes stamped, but for the id of a new run
@@ -143,45 +150,56 @@ class AgentRunSpanProcessor(SpanProcessor):
         found = OpenSpan(scope, parent_id, step_id, is_root=is_root)
         self._open[span.get_span_context().span_id] = found
         # Rules that judge a step before it begins are asked here: `span`, `scope`, `scope.meter`.
-        if self._emitter is not None and span.get_span_context().trace_flags.sampled:
-            reports.started(self._emitter, span, found.scope, is_root=is_root)
+        if self._emitter is not None and semconv.STEP_KIND in stated and is_sampled(span):
+            # Of others' spans it is not known yet what they are.
+            reports.started(self._emitter, span, scope, is_root=is_root)
 
     # ------------------------------------------------------------------ end
 
     def _ended(self, span: ReadableSpan, found: OpenSpan) -> None:
         scope = found.scope
-        stamps = scope.stamps
-        attributes = dict(span.attributes or {})
-        if semconv.RUN_ID not in attributes:
-            _restore(span, attributes, {**stamps, semconv.STEP_ID: found.step_id})
-        for name in stamps:
-            attributes.pop(name, None)  # said already, and the same for each span
-        step = dialects.step(view_of(span, attributes))
-        if self._is_new(step, found):
-            scope.meter.count(step, self._cost_nano_usd(step))
-        if step.kind in COUNTED:
-            if step.failed:
-                scope.last_failure = str(step.kind)
-            elif scope.last_failure == step.kind:
-                scope.last_failure = ""
-        # Rules that judge a step by what it was are asked here: `step`, `scope`, `scope.meter`.
-        if (
-            self._emitter is not None
-            and span.context is not None
-            and span.context.trace_flags.sampled
-        ):
-            reports.ended(self._emitter, span, step, scope, is_root=found.is_root)
-        if scope.handle is not None and lifecycle.has("step"):
-            lifecycle.fire("step", scope.handle, step)
+        said = raw(span)
+        if semconv.RUN_ID not in said:
+            _restore(span, {**scope.stamps, semconv.STEP_ID: found.step_id})
+        kind = PLAIN.get(said.get(semconv.STEP_KIND, ""))
+        if kind is not None and MONEY.isdisjoint(said) and not lifecycle.has("step"):
+            # A step of our own without usage: its attributes say all there is to count.
+            failed = span.status.status_code is StatusCode.ERROR
+            price = self._prices.tool_cost_nano_usd(said.get(semconv.GEN_AI_TOOL_NAME, ""))
+            self._count(
+                found, kind, failed=failed, is_retry=semconv.RETRY_ATTEMPT in said,
+                cost_nano_usd=price if kind is kinds.TOOL else None,
+            )  # fmt: skip
+        else:
+            attributes = dict(said)
+            for name in scope.stamps:
+                attributes.pop(name, None)  # said already, and the same for each span
+            step = dialects.step(view_of(span, attributes))
+            self._count(
+                found, step.kind, failed=step.failed, is_retry=step.attempt > 1,
+                cost_nano_usd=self._cost_nano_usd(step), usage=step.usage,
+                response_id=step.response_id, revenue_nano_usd=step.revenue_nano_usd,
+            )  # fmt: skip
+            if scope.handle is not None and lifecycle.has("step"):
+                lifecycle.fire("step", scope.handle, step)
+        if self._emitter is not None and is_sampled(span):
+            reports.ended(self._emitter, span, scope, is_root=found.is_root)
 
-    def _is_new(self, step: Step, found: OpenSpan) -> bool:
-        """Whether no span inside this one described the same model call."""
-        is_call = step.kind is Kind.MODEL
-        if (is_call or found.holds_call) and step.kind not in (Kind.RUN, Kind.TOOL):
+    def _count(self, found: OpenSpan, kind: Kind, *, failed: bool, **facts: Any) -> None:
+        scope = found.scope
+        is_call = kind is kinds.MODEL
+        if (is_call or found.holds_call) and kind is not kinds.RUN and kind is not kinds.TOOL:
             above = self._open.get(found.parent_id)
             if above is not None:
                 above.holds_call = True
-        return not (is_call and found.holds_call)
+        if is_call and found.holds_call:
+            return  # a span inside this one described the same model call
+        scope.meter.count(kind, failed=failed, **facts)
+        if failed and kind in COUNTED:
+            scope.last_failure = kind
+        elif scope.last_failure == kind:
+            scope.last_failure = ""
+        # Rules that judge what a run has done are asked here: `found`, `scope.meter`.
 
     def _cost_nano_usd(self, step: Step) -> int | None:
         if step.cost_nano_usd is not None:
@@ -211,11 +229,14 @@ class AgentRunSpanProcessor(SpanProcessor):
             _log.exception("processor_failed where=%s", where)
 
 
-def _restore(span: ReadableSpan, attributes: dict[str, Any], stamps: dict[str, Any]) -> None:
+def is_sampled(span: ReadableSpan) -> bool:
+    return span.context is not None and span.context.trace_flags.sampled
+
+
+def _restore(span: ReadableSpan, stamps: dict[str, Any]) -> None:
     """Put back stamps that a full span has pushed out (OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT, 128 by
     default, drops the oldest).  This copy of the span is what all processors after us see."""
-    missing = {name: value for name, value in stamps.items() if name not in attributes}
-    span._attributes = {**attributes, **missing}
+    span._attributes = {**stamps, **(span.attributes or {})}
 
 
 def current_step_id(context: Context | None = None) -> int | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
-from otel_agentrun import semconv
+from otel_agentrun import dialects, semconv
 from otel_agentrun.current import RunScope
 from otel_agentrun.emitter import Emitter, usage
-from otel_agentrun.step import COUNTED, Kind, Step
+from otel_agentrun.span_view import raw, view_of
+from otel_agentrun.step import COUNTED, Kind
 
 NANO: Final = 1_000_000_000
 OURS: Final = "agentrun"
@@ -45,51 +47,49 @@ BEGINNING: Final = (
 
 
 def started(emitter: Emitter, span: Span, scope: RunScope, *, is_root: bool) -> None:
-    """Tell that a span of ours began; of others' spans it is not known yet what they are."""
-    said: Any = span.attributes or {}
-    if semconv.STEP_KIND not in said:
-        return
-    context = span.get_span_context()
-    attributes: dict[str, Any] = dict(scope.stamps)
-    for name in (*BEGINNING, semconv.STEP_ID):
-        value = said.get(name)
-        if value is not None:
-            attributes[name] = value
+    """Tell that a run, or a step of ours, began."""
+    at, start_ns = span.get_span_context(), span.start_time or 0
     if is_root:
-        attributes[semconv.HEARTBEAT_INTERVAL_SECS] = float(emitter.heartbeat_secs)
-        emitter.emit(semconv.RUN_STARTED_EVENT, context, attributes, at_ns=span.start_time or 0)
-        emitter.watch(scope, context)
-        return
+        beginning = _beginning(span, scope)
+        beginning[semconv.HEARTBEAT_INTERVAL_SECS] = float(emitter.heartbeat_secs)
+        emitter.emit(semconv.RUN_STARTED_EVENT, at, beginning, at_ns=start_ns)
+        emitter.watch(scope, at)
+    else:
+        build = partial(_start_of_step, span, scope)
+        emitter.emit(semconv.RUN_STEP_EVENT, at, build, at_ns=start_ns, begins=True)
+
+
+def ended(emitter: Emitter, span: ReadableSpan, scope: RunScope, *, is_root: bool) -> None:
+    """Tell that a step, of whatever emitter, is over; or the run, when the span is its own."""
+    at, end_ns = span.context, span.end_time or 0
+    assert at is not None
+    if is_root:
+        emitter.unwatch(scope)
+        emitter.emit(semconv.RUN_ENDED_EVENT, at, _end_of_run(span, scope), at_ns=end_ns)
+    else:
+        build = partial(_end_of_step, span, scope)
+        emitter.emit(semconv.RUN_STEP_EVENT, at, build, at_ns=end_ns)
+
+
+def _beginning(span: Span, scope: RunScope) -> dict[str, Any]:
+    said = span.attributes or {}
+    told = {name: said.get(name) for name in (*BEGINNING, semconv.STEP_ID)}
+    return {**scope.stamps, **{name: fact for name, fact in told.items() if fact is not None}}
+
+
+def _start_of_step(span: Span, scope: RunScope) -> dict[str, Any]:
+    attributes = _beginning(span, scope)
     attributes[semconv.STEP_PHASE] = "started"
     attributes[semconv.STEP_NAME] = span.name
     attributes[semconv.STEP_START_UNIX_NS] = span.start_time or 0
     if span.parent is not None:
         attributes[semconv.STEP_PARENT_SPAN_ID] = f"{span.parent.span_id:016x}"
-    emitter.emit(
-        semconv.RUN_STEP_EVENT, context, attributes, at_ns=span.start_time or 0, begins=True
-    )
+    return attributes
 
 
-def ended(
-    emitter: Emitter, span: ReadableSpan, step: Step, scope: RunScope, *, is_root: bool
-) -> None:
-    """Tell that a step, of whatever emitter, is over; or the run, when the span is its own."""
-    context = span.context
-    assert context is not None
-    if is_root:
-        emitter.unwatch(scope)
-        emitter.emit(
-            semconv.RUN_ENDED_EVENT, context, _end_of_run(span, step, scope), at_ns=step.end_ns
-        )
-    elif step.kind in COUNTED or step.dialect == OURS:
-        emitter.emit(
-            semconv.RUN_STEP_EVENT, context, _end_of_step(span, step, scope), at_ns=step.end_ns
-        )
-
-
-def _end_of_run(span: ReadableSpan, step: Step, scope: RunScope) -> dict[str, Any]:
+def _end_of_run(span: ReadableSpan, scope: RunScope) -> dict[str, Any]:
     said = span.attributes or {}
-    secs = (step.end_ns - step.start_ns) / NANO
+    secs = ((span.end_time or 0) - (span.start_time or 0)) / NANO
     attributes: dict[str, Any] = {**scope.stamps, **usage(scope.meter.own(), secs)}
     for name in (semconv.STOP_REASON, semconv.RUN_STATUS, semconv.ERROR_TYPE):
         value = said.get(name)
@@ -98,8 +98,12 @@ def _end_of_run(span: ReadableSpan, step: Step, scope: RunScope) -> dict[str, An
     return attributes
 
 
-def _end_of_step(span: ReadableSpan, step: Step, scope: RunScope) -> dict[str, Any]:
-    said = span.attributes or {}
+def _end_of_step(span: ReadableSpan, scope: RunScope) -> dict[str, Any] | None:
+    """`None` for spans that are no steps: HTTP, databases, wrappers of frameworks."""
+    said = dict(raw(span))
+    step = dialects.step(view_of(span, {k: v for k, v in said.items() if k not in scope.stamps}))
+    if step.kind not in COUNTED and step.dialect != OURS:
+        return None
     attributes: dict[str, Any] = dict(scope.stamps)
     for name in (semconv.STEP_ID, semconv.STEP_ROLE, semconv.STEP_BRANCH, semconv.PLAN_STEP_ID):
         value = said.get(name)

@@ -53,3 +53,11 @@ def view_of(span: ReadableSpan, attributes: Mapping[str, Any]) -> SpanView:
         if events
         else (),
     )
+
+
+def raw(span: ReadableSpan) -> Mapping[str, Any]:
+    """A span's attributes to look up in, several times as fast as `span.attributes`, which wraps
+    them twice.  Not to be kept: the span may still change."""
+    held = span._attributes
+    found: Any = getattr(held, "_dict", held)
+    return found if found is not None else NOTHING
