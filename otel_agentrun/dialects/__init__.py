@@ -145,7 +145,7 @@ def step(span: SpanView) -> Step:
 
 def told(span: SpanView, step: Step) -> tuple[Step, ...]:
     """Steps of calls that `span`, read as `step`, tells of; mostly none.  Never raises."""
-    if step.kind not in TELLING:
+    if step.kind not in TELLING and step.dialect != mcp.NAME:
         return ()
     return told_steps(step, _told(span, step))
 

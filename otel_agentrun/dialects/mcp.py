@@ -1,7 +1,8 @@
 """Model Context Protocol: requests between a client and a server.
 
 Source: open-telemetry/semantic-conventions-genai, docs/gen-ai/mcp.md (commit 0393513).  A
-`tools/call` is a tool call.  A server's span without a parent is no run: who asked is unknown.
+client's `tools/call` is told of as a tool call: it counts in a run that has no tool spans, as a
+framework mostly has a span of its own around it.  A server's span is the other end of the same.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Any, Final
 
 from otel_agentrun.dialects import genai, kinds
 from otel_agentrun.dialects.tables import Found, Labels
-from otel_agentrun.step import Event, Kind, Role, SpanView
+from otel_agentrun.dialects.told import Told
+from otel_agentrun.step import Event, Kind, Role, SpanView, Step
 
 NAME: Final = "mcp"
 CHECKED: Final = "the conventions for MCP, commit 0393513; no capture"
@@ -31,10 +33,9 @@ def recognizes(span: SpanView) -> bool:
 
 
 def kind(span: SpanView) -> Kind:
-    """A framework may put the method on its own span of the tool call."""
-    if span.text(METHOD) != TOOLS_CALL and span.text(genai.OPERATION) != "execute_tool":
-        return kinds.OTHER
-    return kinds.OTHER if span.kind == "Server" and not span.parent_span_id else kinds.TOOL
+    """A framework may put the method on its own span of a tool call; the protocol's is plumbing."""
+    own = span.kind not in ("Client", "Server") and span.text(genai.OPERATION) == "execute_tool"
+    return kinds.TOOL if own else kinds.OTHER
 
 
 def role(span: SpanView, kind: Kind) -> Role:
@@ -42,8 +43,23 @@ def role(span: SpanView, kind: Kind) -> Role:
 
 
 def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
-    if kind is kinds.TOOL and "tool_name" not in found:
-        found["tool_name"] = span.name.removeprefix(TOOLS_CALL).strip()
+    genai.derive(span, kind, found, labels)
+
+
+def told(span: SpanView, step: Step) -> Sequence[Told]:
+    """The tool call that a client's `tools/call` is, in a run whose framework shows none."""
+    if step.kind is not kinds.OTHER or span.kind == "Server" or span.text(METHOD) != TOOLS_CALL:
+        return ()
+    name = span.text("gen_ai.tool.name") or span.name.removeprefix(TOOLS_CALL).strip()
+    return [
+        Told(
+            kind=kinds.TOOL,
+            name=name,
+            arguments=span.get("gen_ai.tool.call.arguments"),
+            result=span.get("gen_ai.tool.call.result"),
+            failed=step.failed,
+        )
+    ]
 
 
 def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, Any]:
