@@ -15,6 +15,8 @@ from otel_agentrun import semconv
 from otel_agentrun.step import Event
 
 RUN_STARTED: Final = semconv.RUN_STARTED_EVENT
+RUN_STEP: Final = semconv.RUN_STEP_EVENT
+"""A step began or ended: what a run did up to the moment its process was lost."""
 RUN_HEARTBEAT: Final = semconv.RUN_HEARTBEAT_EVENT
 RUN_PAUSED: Final = semconv.RUN_PAUSED_EVENT
 RUN_RESUMED: Final = semconv.RUN_RESUMED_EVENT
@@ -26,6 +28,7 @@ FEEDBACK: Final = semconv.FEEDBACK_EVENT
 FINDING: Final = semconv.FINDING_EVENT
 DECISION: Final = semconv.DECISION_EVENT
 EVALUATION: Final = "gen_ai.evaluation.result"
+STATE: Final = semconv.STATE_EVENT
 ERASED: Final = semconv.ERASED_EVENT
 """Made by the collector: who erased what.  Never folded."""
 
@@ -34,8 +37,8 @@ NOTES: Final = frozenset({"gen_ai.client.inference.operation.details", "gen_ai.c
 
 FOLDED: Final = frozenset(
     {
-        RUN_STARTED, RUN_HEARTBEAT, RUN_PAUSED, RUN_RESUMED, RUN_ENDED, RUN_CLOSED, PAYMENT,
-        FEEDBACK, FINDING, DECISION, EVALUATION,
+        RUN_STARTED, RUN_STEP, RUN_HEARTBEAT, RUN_PAUSED, RUN_RESUMED, RUN_ENDED, RUN_CLOSED,
+        PAYMENT, FEEDBACK, FINDING, DECISION, STATE, EVALUATION,
         "gen_ai.client.operation.exception", "gen_ai.execute_tool.exception", *NOTES,
     }
 )  # fmt: skip

@@ -227,8 +227,14 @@ class _Assembler:
         adopts: bool,
     ) -> None:
         """Adopt the invocations directly inside, or open a child run for each."""
+        # Whoever calls `agentrun.run()` inside a run wants a run of its own.
         direct = [
-            bucket.top for trace, bucket in inside if adopts and not behind_tool(trace, bucket)
+            bucket.top
+            for trace, bucket in inside
+            if adopts
+            and bucket.top is not None
+            and bucket.top.role is not Role.SDK
+            and not behind_tool(trace, bucket)
         ]
         direct_ids = {id(top) for top in direct}
         name = wrapper.agent_name if wrapper else next((t.agent_name for t in direct if t), "")

@@ -216,3 +216,15 @@ def test_a_childs_root_is_a_step_of_its_parent_and_names_its_run() -> None:
     assert placed[span(2)].child_run_id == f"{TRACE}-{span(2)}"
     assert placed[span(2)].step.kind is Kind.RUN
     assert placed[span(3)].run_id == f"{TRACE}-{span(2)}"
+
+
+def test_a_run_of_our_sdk_inside_another_is_its_child() -> None:
+    """`agentrun.run()` inside `agentrun.run()` asks for a run of its own; only frameworks' agents
+    are adopted (issue 3: nested runs are child runs)."""
+    outer = agent(1, role=Role.SDK, run_id=TRACE)
+    inner = agent(2, 1, role=Role.SDK, run_id=f"{TRACE}-inner")
+
+    runs = {run.run_id: run for run in fold([outer, inner])}
+
+    assert set(runs) == {TRACE, f"{TRACE}-inner"}
+    assert runs[f"{TRACE}-inner"].parent_run_id == TRACE
