@@ -11,13 +11,18 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from collector.runs.bucket import Bucket, Tally
+from otel_agentrun.step import Step
 
+TOOL_CALL: Final = "tool_call"
+"""The finish reason of a call that asks for tools, in every dialect."""
 NOTES: Final[Mapping[str, str]] = {
     "arguments_missing": "no tool call has arguments: loops and policies see its name only",
     "cached_tokens_missing": "no model call says how many input tokens came from a cache: "
     "0 may be wrong, and the cost then too high",
     "duplicate_model_spans": "several spans described one model call; each was counted once",
     "model_missing": "no model call names its model",
+    "model_spans_missing": "an agent ran and no span shows a model call: calls, tokens and cost "
+    "are not known",
     "price_unknown": "a model call has tokens and no price: the run's cost is not known",
     "reasoning_tokens_missing": "no model call says how many output tokens were reasoning: "
     "0 may be wrong",
@@ -33,9 +38,15 @@ NOTES: Final[Mapping[str, str]] = {
 
 
 def data_quality(
-    own: Tally, buckets: Sequence[Bucket], *, aggregated: bool, root_missing: bool, delegated: bool
+    own: Tally,
+    buckets: Sequence[Bucket],
+    *,
+    agent: bool,
+    aggregated: bool,
+    root_missing: bool,
+    delegated: bool,
 ) -> tuple[str, ...]:
-    """Names of `NOTES`, sorted.  `delegated`: the run has child runs."""
+    """Names of `NOTES`, sorted.  `agent`: its root is an agent; `delegated`: it has child runs."""
     answered = own.calls_with_usage
     worked = own.tool_calls - own.tool_errors
     found = {
@@ -43,6 +54,7 @@ def data_quality(
         "cached_tokens_missing": 0 < answered == own.calls_without_cached,
         "duplicate_model_spans": own.duplicate_spans > 0,
         "model_missing": own.model_calls > 0 and not any(any(b.models.values()) for b in buckets),
+        "model_spans_missing": agent and not (own.model_calls or delegated or aggregated),
         "price_unknown": own.calls_unpriced > own.calls_without_usage,
         "reasoning_tokens_missing": 0 < answered == own.calls_without_reasoning,
         "results_missing": 0 < worked == own.tools_without_results,
@@ -55,6 +67,16 @@ def data_quality(
 
 
 def _went_on(buckets: Sequence[Bucket]) -> bool:
-    """A model call asked for tools, and a later one did not: they ran in between."""
-    last = max((b.last_model for b in buckets if b.last_model), key=lambda s: s.key, default=None)
-    return last is not None and not last.tool_requests and any(b.fan_out for b in buckets)
+    """A model call asked for tools and was followed by another: they ran in between."""
+    calls = [c for b in buckets for c in (b.first_model, b.last_model) if c is not None]
+    if not calls:
+        return False
+    first, last = min(calls, key=lambda s: s.key), max(calls, key=lambda s: s.key)
+    if first is not last and _asked(first):
+        return True
+    return any(b.fan_out for b in buckets) and not _asked(last)
+
+
+def _asked(step: Step) -> bool:
+    """Without messages, the finish reason tells."""
+    return bool(step.tool_requests) or TOOL_CALL in step.finish_reasons

@@ -13,6 +13,7 @@ from collector.runs.run import Finding, Run
 from collector.runs.status import conclude, own_roots
 from collector.runs.trace import Pricing
 from otel_agentrun import semconv
+from otel_agentrun.dialects.kinds import RUN, SDK
 from otel_agentrun.step import Event, Step
 
 LABELS: Final = (
@@ -190,6 +191,7 @@ def _run(
         data_quality=data_quality(
             own,
             buckets,
+            agent=root is not None and root.kind is RUN and root.role is not SDK,
             aggregated=aggregated,
             root_missing=conclusion.root_missing,
             delegated=bool(run.children),
