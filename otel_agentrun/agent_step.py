@@ -47,7 +47,7 @@ class AgentStep:
     span_kind: ClassVar[SpanKind] = SpanKind.INTERNAL
 
     __slots__ = (
-        "_attributes", "_begun", "_content", "_context", "_failure", "_late", "_scope", "_span",
+        "_attributes", "_begun", "_content", "_context", "_failure", "_inputs", "_late", "_scope", "_span",
         "_target", "_token",
     )  # fmt: skip
 
@@ -67,6 +67,7 @@ class AgentStep:
         they failed; `attributes` are your own, under any names."""
         self._target = target
         self._content: dict[str, Any] = {}
+        self._inputs: dict[str, Any] = {}
         self._span: Span = INVALID_SPAN
         self._scope: RunScope | None = None
         self._failure: Failure | None = None
@@ -277,7 +278,7 @@ class AgentStep:
                 "decorate a function."
             )
         self._begun = True
-        context = otel_context.get_current()
+        context = self._outer()
         try:
             context = self._entered(context)
         except Exception as trouble:
@@ -288,12 +289,17 @@ class AgentStep:
         )
         self._context = set_span_in_context(self._span, self._started(context))
 
+    def _outer(self) -> Context:
+        """The context that the step begins in."""
+        return otel_context.get_current()
+
     def _name(self) -> str:
         return f"{self.prefix} {self._target}" if self._target else self.prefix
 
     def _entered(self, context: Context) -> Context:
         """Before the span starts: what it starts with, and the context it starts in."""
         scope = self._scope = current.current(context)
+        self._inputs = dict(self._content)
         self._prepare()
         if scope is not None:
             if scope.failures:
@@ -374,7 +380,7 @@ class AgentStep:
 
     def _input_digest(self) -> str:
         """Digest of what the step was given, to tell a retry from another call."""
-        return canonical.digest(values.text(self._content or self._late, DIGEST_CHARS))
+        return canonical.digest(values.text(self._inputs, DIGEST_CHARS))
 
     def _event(self, name: str, said: Mapping[str, Any]) -> Self:
         found = {key: value for key, value in said.items() if value is not None and value != ""}

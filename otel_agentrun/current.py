@@ -29,9 +29,14 @@ from opentelemetry.trace import SpanContext
 from otel_agentrun import semconv
 from otel_agentrun.meter import Meter
 
-__all__ = ["RunScope", "Turns", "attached", "continue_run", "current", "detach", "within"]
+__all__ = [
+    "RunScope", "Turns", "attached", "continue_run", "current", "detach", "labeled", "labels",
+    "within",
+]  # fmt: skip
 
 KEY: Final = otel_context.create_key("agentrun-run")
+LABELS: Final = otel_context.create_key("agentrun-labels")
+NO_LABELS: Final[Mapping[str, str]] = {}
 
 Stamps = dict[str, Any]
 """Attribute name -> value that a span may carry."""
@@ -132,6 +137,21 @@ def current(context: Context | None = None) -> RunScope | None:
 def within(scope: RunScope | None, context: Context | None = None) -> Context:
     """A context (by default the current one) inside a run; `None`: inside of none."""
     return otel_context.set_value(KEY, scope, context)
+
+
+def labeled(labels: Mapping[str, str], context: Context | None = None) -> Context:
+    """A context in which spans outside of runs, and runs that begin, get these attributes.
+
+    What a request says (session, request id, tags) is known before its run begins; a run that is
+    there has taken over its labels already.
+    """
+    return otel_context.set_value(LABELS, labels, context)
+
+
+def labels(context: Context | None = None) -> Mapping[str, str]:
+    """What `labeled` put there."""
+    found: Any = otel_context.get_value(LABELS, context)
+    return found or NO_LABELS  # type: ignore[no-any-return]  # only `labeled` sets the key
 
 
 def detach(token: Token[Context], context: Context) -> None:

@@ -54,13 +54,21 @@ class Run(AgentStep):
 
     kind = "run"
     prefix = semconv.RUN_SPAN
-    __slots__ = ("_own_scope", "_stamps", "_stop", "_workflow", "status")
+    __slots__ = ("_given_context", "_own_scope", "_stamps", "_stop", "_workflow", "status")
 
     status: str
     """`running`, `paused`, and once it has ended `completed`, `failed`, `killed`, `timed_out`."""
 
-    def __init__(self, name: str, stamps: Mapping[str, Any], workflow: str, **common: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        stamps: Mapping[str, Any],
+        workflow: str,
+        context: Context | None = None,
+        **common: Any,
+    ) -> None:
         super().__init__(name, **common)
+        self._given_context = context
         self._stamps = {k: v for k, v in stamps.items() if v is not None and v != ""}
         self._workflow = workflow
         self._stop = ""
@@ -228,9 +236,15 @@ class Run(AgentStep):
         name = self._target or self._workflow
         return f"{self.prefix} {name}" if name else self.prefix
 
+    def _outer(self) -> Context:
+        return super()._outer() if self._given_context is None else self._given_context
+
     def _entered(self, context: Context) -> Context:
         parent = current.current(context)
-        taken = {k: v for k, v in parent.stamps.items() if k not in OWN} if parent else {}
+        if parent is not None:
+            taken = {k: v for k, v in parent.stamps.items() if k not in OWN}
+        else:
+            taken = dict(current.labels(context))
         scope = RunScope({**taken, **self._stamps}, parent=parent, agent_name=self._target)
         scope.handle = self
         self._scope = self._own_scope = scope
@@ -304,6 +318,7 @@ def run(
     result_ref: str = "", out_of_scope: bool | None = None,
     feature_flags: Mapping[str, object] | None = None, tags: Mapping[str, object] | None = None,
     summary: str = "", attributes: Mapping[str, Any] | None = None,
+    context: Context | None = None,
 ) -> Run: ...  # fmt: skip
 def run(
     name: str | F = "", /, *, input: object = None, workflow: str = "", description: str = "",
@@ -316,6 +331,7 @@ def run(
     result_ref: str = "", out_of_scope: bool | None = None,
     feature_flags: Mapping[str, object] | None = None, tags: Mapping[str, object] | None = None,
     summary: str = "", attributes: Mapping[str, Any] | None = None,
+    context: Context | None = None,
 ) -> Run | F:  # fmt: skip
     """One execution of the agent `name`; with `workflow`, of several agents.
 
@@ -323,6 +339,8 @@ def run(
     started it (`user`, `cron`, `webhook`, `agent`); `execution` whether somebody waits for it.
     Session, user, request, tenancy, versions and tags are put on every span inside, and a child
     run takes them over.
+
+    `context` is where the run begins instead of here: what `extract` gave of a request or a job.
     """
     if callable(name):
         return run().__call__(name)
@@ -345,7 +363,7 @@ def run(
         semconv.INDEX_VERSION: index_version,
         **{f"{semconv.TAG_PREFIX}{key}": _text(value) for key, value in (tags or {}).items()},
     }
-    made = Run(name, stamps, workflow, summary="", attributes=attributes)
+    made = Run(name, stamps, workflow, context, summary="", attributes=attributes)
     made._say(
         {
             semconv.GEN_AI_AGENT_DESCRIPTION: description,
