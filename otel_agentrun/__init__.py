@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from otel_agentrun.content import ContentPolicy
-    from otel_agentrun.installation import Installation, install
+    from otel_agentrun.installation import Installation, install, uninstall
     from otel_agentrun.lifecycle import off, on
     from otel_agentrun.logs import RunLogFilter, RunLogProcessor
     from otel_agentrun.meter import Totals
@@ -46,6 +46,7 @@ __all__ = [
     "retrieve",
     "run",
     "tool",
+    "uninstall",
     "validate",
 ]
 
@@ -68,6 +69,7 @@ _MODULES: Final = {
     "retrieve": "steps",
     "run": "runs",
     "tool": "steps",
+    "uninstall": "installation",
     "validate": "steps",
 }
 """Public name -> the module that has it."""

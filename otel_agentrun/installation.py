@@ -35,7 +35,7 @@ from otel_agentrun.processor import AgentRunSpanProcessor
 from otel_agentrun.redact import RedactSettings
 from otel_agentrun.sampling import RecordAll
 
-__all__ = ["Installation", "install", "pre_instrument"]
+__all__ = ["Installation", "install", "pre_instrument", "uninstall"]
 
 DISABLED: Final = "OTEL_SDK_DISABLED"
 OURS_DISABLED: Final = "OTEL_AGENTRUN_DISABLED"
@@ -140,6 +140,19 @@ def install(
                 tracer_provider=traces, logger_provider=logs, processor=processor
             )
         return _installed
+
+
+def uninstall() -> None:
+    """Send what is left and forget the installation: for tests of applications.
+
+    The provider stays; a global one can be set only once in a process.
+    """
+    global _installed
+    with _lock:
+        installed, _installed = _installed, None
+        if installed is not None and installed.processor is not None:
+            installed.processor.shutdown()
+        runtime.reset()
 
 
 def pre_instrument() -> None:

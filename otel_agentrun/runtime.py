@@ -74,6 +74,12 @@ def change(**changes: Any) -> Runtime:
     return _active
 
 
+def reset() -> None:
+    """As before anything was installed."""
+    global _active
+    _active = None
+
+
 def emit(span: Span, name: str, attributes: Mapping[str, Any]) -> None:
     """An event of a span: a log record at once, or kept in the span where there are no logs."""
     emitter = active().emitter
