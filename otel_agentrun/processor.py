@@ -2,7 +2,8 @@
 
 At the start of every span inside a run, whoever starts it, the span gets the run's ids, labels and
 a step id; at its end it is read by the dialects, counted by the run's meter and reported.  Spans
-outside of any run are left alone.
+outside of any run are left alone, but for what a request said of them; steps among them are counted
+(`unattributed`).
 """
 
 from __future__ import annotations
@@ -76,6 +77,9 @@ class AgentRunSpanProcessor(SpanProcessor):
         an SDK one; without it there are none, and runs appear once their spans have ended."""
         self._prices = prices or PriceBook()
         self._open: dict[int, OpenSpan] = {}
+        self.unattributed = 0
+        """Agents, model and tool calls, ... that ended outside of any run: where a run was meant to
+        be around them, a thread did not get the context (see `wrap`)."""
         self._failures: set[str] = set()
         self._looked_at_sampler = False
         self._emitter: Emitter | None = None
@@ -93,6 +97,9 @@ class AgentRunSpanProcessor(SpanProcessor):
             scope = self._scope(span, parent_context)
             if scope is not None:
                 self._stamp(span, scope)
+            elif labels := current.labels(parent_context):
+                stated = raw(span)
+                span.set_attributes({k: v for k, v in labels.items() if k not in stated})
         except Exception as error:
             self._failed("on_start", error)
 
@@ -102,6 +109,8 @@ class AgentRunSpanProcessor(SpanProcessor):
             found = self._open.pop(context.span_id, None) if context is not None else None
             if found is not None:
                 self._ended(span, found)
+            elif span.attributes:
+                self._outside(span)
         except Exception as error:
             self._failed("on_end", error)
 
@@ -201,6 +210,17 @@ class AgentRunSpanProcessor(SpanProcessor):
             scope.last_failure = ""
         # Rules that judge what a run has done are asked here: `found`, `scope.meter`.
 
+    def _outside(self, span: ReadableSpan) -> None:
+        attributes = dict(raw(span))
+        if semconv.RUN_ID in attributes:
+            return
+        kind = dialects.step(view_of(span, attributes)).kind
+        if kind not in COUNTED and kind is not kinds.RUN:
+            return
+        self.unattributed += 1
+        if any(found.is_root for found in list(self._open.values())):
+            runtime.warn_once(UNATTRIBUTED)
+
     def _cost_nano_usd(self, step: Step) -> int | None:
         if step.cost_nano_usd is not None:
             return step.cost_nano_usd
@@ -227,6 +247,14 @@ class AgentRunSpanProcessor(SpanProcessor):
         if key not in self._failures:
             self._failures.add(key)
             _log.exception("processor_failed where=%s", where)
+
+
+UNATTRIBUTED: Final = (
+    "A model call, tool call or agent ended outside of any run while a run was open: did it happen "
+    "in a thread pool?  Those do not take the context along: submit otel_agentrun.wrap(function), "
+    "or install opentelemetry-instrumentation-threading.  Every such step is counted in "
+    "AgentRunSpanProcessor.unattributed."
+)
 
 
 def is_sampled(span: ReadableSpan) -> bool:
