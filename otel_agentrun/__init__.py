@@ -76,12 +76,12 @@ _MODULES: Final = {
 
 
 def __getattr__(name: str) -> Any:
-    module = _MODULES.get(name)
-    if module is None:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{module}"), name)
-    globals()[name] = value
-    return value
+    # All at once: later may be too late, while the interpreter shuts down nothing can be imported.
+    for public, module in _MODULES.items():
+        globals()[public] = getattr(import_module(f"{__name__}.{module}"), public)
+    return globals()[name]
 
 
 def __dir__() -> list[str]:

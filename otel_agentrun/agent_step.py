@@ -47,8 +47,8 @@ class AgentStep:
     span_kind: ClassVar[SpanKind] = SpanKind.INTERNAL
 
     __slots__ = (
-        "_attributes", "_begun", "_content", "_context", "_failure", "_inputs", "_late", "_scope", "_span",
-        "_target", "_token",
+        "_attributes", "_begun", "_content", "_context", "_failure", "_inputs", "_late", "_scope",
+        "_span", "_target", "_token",
     )  # fmt: skip
 
     def __init__(
@@ -77,7 +77,7 @@ class AgentStep:
         if self.operation:
             self._attributes[semconv.OPERATION] = self.operation
         if attributes:
-            self._say(_plain(attributes))
+            self._say(attributes)
         if summary:
             self._content[semconv.STEP_SUMMARY] = summary
         if branch or plan_step or attempt or retry_reason or cost_usd is not None:
@@ -106,7 +106,7 @@ class AgentStep:
 
     def set(self, name: str, value: object) -> Self:
         """An attribute of your own."""
-        return self._say(_plain({name: value}))
+        return self._say({name: value})
 
     def summary(self, text: str) -> Self:
         """What the step did, in one sentence."""
@@ -161,7 +161,7 @@ class AgentStep:
             semconv.DECISION_REASON: self._words(semconv.DECISION_REASON, reason),
             semconv.DECISION_RULE: rule,
             semconv.ACTOR: actor,
-            **_plain(attributes or {}),
+            **(attributes or {}),
         }
         return self._event(semconv.DECISION_EVENT, said)
 
@@ -383,7 +383,11 @@ class AgentStep:
         return canonical.digest(values.text(self._inputs, DIGEST_CHARS))
 
     def _event(self, name: str, said: Mapping[str, Any]) -> Self:
-        found = {key: value for key, value in said.items() if value is not None and value != ""}
+        found = {
+            key: values.attribute(value, ATTRIBUTE_CHARS_MAX)
+            for key, value in said.items()
+            if value is not None and not (type(value) is str and not value)
+        }
         if self._scope is not None:
             found = {**self._scope.stamps, **found}
         if self.step_id is not None:
@@ -396,8 +400,14 @@ class AgentStep:
         written in one go."""
         target = self._late if self._begun else self._attributes
         for key, value in said.items():
-            if value is not None and value != "":
+            kind = type(value)
+            if kind is str:
+                if value:
+                    target[key] = values.cut(value, ATTRIBUTE_CHARS_MAX)
+            elif kind is bool or kind is float:
                 target[key] = value
+            elif value is not None:
+                target[key] = values.attribute(value, ATTRIBUTE_CHARS_MAX)
         return self
 
     def _keep(self, key: str, value: object) -> Self:
@@ -409,19 +419,17 @@ class AgentStep:
         return self
 
     def _content_of(self, key: str, value: object) -> str:
-        return runtime.active().content.keep(key, value)[0]
+        try:
+            return runtime.active().content.keep(key, value)[0]
+        except Exception as trouble:
+            runtime.warn_once(f"content_not_recorded: {type(trouble).__name__}: {trouble}")
+            return ""
 
     def _words(self, key: str, text: str) -> str:
-        return runtime.active().content.words(key, text) if text else ""
-
-
-def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes of the application's own, in types that a span may carry."""
-    return {
-        str(name): values.attribute(value, ATTRIBUTE_CHARS_MAX)
-        for name, value in attributes.items()
-        if name
-    }
+        """A text as content; "" where none is kept."""
+        if not text or runtime.active().content.mode == "off":
+            return ""
+        return self._content_of(key, text)
 
 
 def single(arguments: Mapping[str, Any]) -> Any:

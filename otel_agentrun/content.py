@@ -60,12 +60,6 @@ class ContentPolicy:
             kept = values.cut(kept, self.chars_max)
         return (kept, kept == whole and (value is whole or len(whole) <= self.chars_max))
 
-    def words(self, key: str, value: object) -> str:
-        """A short text of a person or an error, such as a summary or a message; "" when off."""
-        if self.mode == "off":
-            return ""
-        return self.keep(key, value)[0]
-
     def _redacted(self, key: str, whole: str) -> str:
         if self._redactor is None:
             return whole

@@ -131,9 +131,9 @@ class AgentRunSpanProcessor(SpanProcessor):
         if scope is None and parent is not None:
             above = self._open.get(parent.span_id)
             scope = above.scope if above is not None else None
-        if scope is not None and not scope.run_id:
+        if scope is not None and not scope.run_id and raw(span).get(semconv.STEP_KIND) == "run":
             scope.bind(span.get_span_context(), is_root=parent is None)
-        while scope is not None and scope.ended:
+        while scope is not None and (scope.ended or not scope.run_id):
             scope = scope.parent
         return scope
 

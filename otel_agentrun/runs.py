@@ -30,7 +30,7 @@ __all__ = ["Run", "current_run", "run"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-TAG_CHARS_MAX: Final = 512
+LABEL_CHARS_MAX: Final = 1024
 
 OWN: Final = frozenset(
     {
@@ -69,7 +69,7 @@ class Run(AgentStep):
     ) -> None:
         super().__init__(name, **common)
         self._given_context = context
-        self._stamps = {k: v for k, v in stamps.items() if v is not None and v != ""}
+        self._stamps = {name: _text(value) for name, value in stamps.items() if value != ""}
         self._workflow = workflow
         self._stop = ""
         self._own_scope: RunScope | None = None
@@ -361,7 +361,7 @@ def run(
         semconv.TOOL_CONTRACT_VERSION: tool_contract_version,
         semconv.ROUTE_CONFIG_VERSION: route_config_version,
         semconv.INDEX_VERSION: index_version,
-        **{f"{semconv.TAG_PREFIX}{key}": _text(value) for key, value in (tags or {}).items()},
+        **{f"{semconv.TAG_PREFIX}{key}": value for key, value in (tags or {}).items()},
     }
     made = Run(name, stamps, workflow, context, summary="", attributes=attributes)
     made._say(
@@ -392,4 +392,5 @@ def current_run() -> Run | None:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else values.text(value, TAG_CHARS_MAX)
+    """An id or a label as text, not too long for one."""
+    return values.cut(values.text(value, LABEL_CHARS_MAX), LABEL_CHARS_MAX)
