@@ -145,6 +145,7 @@ STEP_KIND_VALUES: Final = (
     "tool",
     "retrieve",
     "validate",
+    "other",
 )
 STEP_ID: Final = "agentrun.step.id"
 """int.  Number of the step in its run, rising in the order of starts.  Such as `1`, `17`."""
@@ -683,6 +684,8 @@ RETRIEVE_SPAN: Final = "agent.retrieve"
 VALIDATE_SPAN: Final = "agent.validate"
 """A schema check, guardrail, policy check or evaluation, named `agent.validate {check}`. No
 convention has an operation for it."""
+OTHER_SPAN: Final = "agent.respond"
+"""The final answer of a run.  No convention has an operation for it."""
 
 # Events: log records with these names.
 RUN_STARTED_EVENT: Final = "agentrun.run.started"

@@ -324,7 +324,7 @@ class Response(AgentStep):
     """The final answer of a run."""
 
     kind = "other"
-    prefix = "agent.respond"
+    prefix = semconv.RESPOND_SPAN
     __slots__ = ()
 
     def _prepare(self) -> None:
