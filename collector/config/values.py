@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
+from otel_agentrun.constraints import Format as Format
+from otel_agentrun.constraints import Range as Range
+from otel_agentrun.constraints import Refused as Refused
 from otel_agentrun.redact import pattern_problem
 
 
@@ -38,37 +39,6 @@ def masked(url: str) -> str:
     url = re.sub(r"(?s)^([^:/?#]*://[^:@/?#]*):.*@", r"\1:***@", url)
     names = "password|passwd|access_token|token|secret"
     return re.sub(rf"(?i)([?&;](?:{names})=)[^&;#]*", r"\1***", url)
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Bounds of a number, both included."""
-
-    low: float
-    high: float | None = None
-    why: str = "a value outside these bounds cannot work."
-
-
-class Refused(ValueError):
-    """A text that is not what it should be; `offset` is where in the text, `got` hides secrets."""
-
-    def __init__(
-        self, expected: str, why: str, fix: str, *, offset: int = 0, got: str | None = None
-    ) -> None:
-        super().__init__(expected)
-        self.expected = expected
-        self.why = why
-        self.fix = fix
-        self.offset = offset
-        self.got = got
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """A check of a text (raises Refused), and what the reference calls such a text."""
-
-    name: str
-    check: Callable[[str], None]
 
 
 def split_address(address: str) -> tuple[str, int]:
