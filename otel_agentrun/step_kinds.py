@@ -324,7 +324,7 @@ class Response(AgentStep):
     """The final answer of a run."""
 
     kind = "other"
-    prefix = semconv.RESPOND_SPAN
+    prefix = semconv.OTHER_SPAN
     __slots__ = ()
 
     def _prepare(self) -> None:
