@@ -6,7 +6,6 @@ goes wrong in here never reaches the application.
 
 from __future__ import annotations
 
-import copy
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Token
@@ -45,6 +44,9 @@ class AgentStep:
     """What the span's name begins with."""
     operation: ClassVar[str] = ""
     span_kind: ClassVar[SpanKind] = SpanKind.INTERNAL
+
+    _taken_over: ClassVar[tuple[str, ...]] = ("_begun", "_failure", "_inputs", "_scope", "_span")
+    """What a decorator's calls have in common, beside what they get a copy of."""
 
     __slots__ = (
         "_attributes", "_begun", "_content", "_context", "_failure", "_inputs", "_late", "_scope",
@@ -264,7 +266,9 @@ class AgentStep:
 
     def _again(self, target: str) -> Self:
         """A step like this one, for one call."""
-        fresh = copy.copy(self)
+        fresh = object.__new__(type(self))  # four times as fast as `copy`
+        for name in self._taken_over:
+            setattr(fresh, name, getattr(self, name))
         fresh._target = target
         fresh._attributes = dict(self._attributes)
         fresh._content = dict(self._content)

@@ -50,7 +50,7 @@ def started(emitter: Emitter, span: Span, scope: RunScope, *, is_root: bool) -> 
     """Tell that a run, or a step of ours, began."""
     at, start_ns = span.get_span_context(), span.start_time or 0
     if is_root:
-        beginning = _beginning(span, scope)
+        beginning = {**scope.stamps, **_beginning(span)}
         beginning[semconv.HEARTBEAT_INTERVAL_SECS] = float(emitter.heartbeat_secs)
         emitter.emit(semconv.RUN_STARTED_EVENT, at, beginning, at_ns=start_ns)
         emitter.watch(scope, at)
@@ -71,14 +71,15 @@ def ended(emitter: Emitter, span: ReadableSpan, scope: RunScope, *, is_root: boo
         emitter.emit(semconv.RUN_STEP_EVENT, at, build, at_ns=end_ns)
 
 
-def _beginning(span: Span, scope: RunScope) -> dict[str, Any]:
+def _beginning(span: Span) -> dict[str, Any]:
     said = span.attributes or {}
     told = {name: said.get(name) for name in (*BEGINNING, semconv.STEP_ID)}
-    return {**scope.stamps, **{name: fact for name, fact in told.items() if fact is not None}}
+    return {name: fact for name, fact in told.items() if fact is not None}
 
 
 def _start_of_step(span: Span, scope: RunScope) -> dict[str, Any]:
-    attributes = _beginning(span, scope)
+    # Of the run only its ids: what else it is, its own start says.
+    attributes = {**scope.ids, **_beginning(span)}
     attributes[semconv.STEP_PHASE] = "started"
     attributes[semconv.STEP_NAME] = span.name
     attributes[semconv.STEP_START_UNIX_NS] = span.start_time or 0
@@ -104,7 +105,7 @@ def _end_of_step(span: ReadableSpan, scope: RunScope) -> dict[str, Any] | None:
     step = dialects.step(view_of(span, {k: v for k, v in said.items() if k not in scope.stamps}))
     if step.kind not in COUNTED and step.dialect != OURS:
         return None
-    attributes: dict[str, Any] = dict(scope.stamps)
+    attributes: dict[str, Any] = scope.ids
     for name in (semconv.STEP_ID, semconv.STEP_ROLE, semconv.STEP_BRANCH, semconv.PLAN_STEP_ID):
         value = said.get(name)
         if value is not None:

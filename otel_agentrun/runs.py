@@ -55,6 +55,7 @@ class Run(AgentStep):
     kind = "run"
     prefix = semconv.RUN_SPAN
     __slots__ = ("_given_context", "_own_scope", "_stamps", "_stop", "_workflow", "status")
+    _taken_over = (*AgentStep._taken_over, *__slots__)
 
     status: str
     """`running`, `paused`, and once it has ended `completed`, `failed`, `killed`, `timed_out`."""

@@ -22,6 +22,10 @@ DIGITS_BITS_MAX: Final = 4096
 ELEMENTS_MAX: Final = 128
 """Of a sequence attribute."""
 REPR_CHARS_MAX: Final = 1000
+SMALL_ITEMS_MAX: Final = 16
+SMALL_CHARS_MAX: Final = 500
+
+encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def text(value: object, chars_max: int) -> str:
@@ -31,11 +35,38 @@ def text(value: object, chars_max: int) -> str:
     """
     if type(value) is str:
         return value
-    walk = _Walk(chars_max)
     try:
-        return json.dumps(walk.plain(value, 0), separators=(",", ":"), ensure_ascii=False)
+        if not _is_small(value):
+            value = _Walk(chars_max).plain(value, 0)
+        return encode(value)
     except Exception:
         return f"<{type(value).__name__}>"
+
+
+def _is_small(value: object) -> bool:
+    """Arguments as most calls have them: a few short texts, counts and flags under names."""
+    kind = type(value)
+    if kind is dict:
+        members = value.values()  # type: ignore[attr-defined]  # checked by `kind`
+        if not all(type(name) is str for name in value):  # type: ignore[attr-defined]  # as above
+            return False
+    elif kind is list:
+        members = value
+    else:
+        return False
+    if len(value) > SMALL_ITEMS_MAX:  # type: ignore[arg-type]  # as above
+        return False
+    for member in members:
+        held = type(member)
+        if held is str:
+            if len(member) > SMALL_CHARS_MAX:
+                return False
+        elif held is int:
+            if member.bit_length() > INT_BITS_MAX:
+                return False
+        elif held is not bool and member is not None:
+            return False
+    return True
 
 
 def attribute(value: object, chars_max: int) -> Any:

@@ -1,0 +1,198 @@
+"""What a step costs an application, over a plain span: `python -m tests.bench.bench_sdk`.
+
+Prints microseconds per step, the best of several rounds, all cases in turn in one process, so that
+a busy machine slows them alike.  Exporters end in nothing.  Beside it, in the same process, the
+decorators of traceloop-sdk and langfuse where they are installed (`--with PYTHON` measures in
+another interpreter that has them, with this checkout on its path).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+import otel_agentrun as agentrun
+from otel_agentrun.content import Mode
+
+ROOT: Final = Path(__file__).parents[2]
+ROUNDS: Final = 7
+STEPS: Final = 1500
+
+Case = Callable[[], object]
+
+
+class NoSpans(SpanExporter):
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return SpanExportResult.SUCCESS
+
+
+class NoLogs(LogRecordExporter):
+    def export(self, batch: Sequence[Any]) -> Any:
+        from opentelemetry.sdk._logs.export import LogRecordExportResult
+
+        return LogRecordExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        """Nothing to end."""
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return True
+
+
+def provider() -> TracerProvider:
+    made = TracerProvider(shutdown_on_exit=False)
+    made.add_span_processor(BatchSpanProcessor(NoSpans()))
+    return made
+
+
+def plain() -> dict[str, Case]:
+    tracer = provider().get_tracer("bench")
+    attributes = {
+        "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "search",
+        "gen_ai.tool.type": "function", "session.id": "s", "user.id": "u",
+        "agentrun.request.id": "q", "agentrun.run.id": "r", "agentrun.step.id": 1,
+    }  # fmt: skip
+
+    def bare() -> None:
+        with tracer.start_as_current_span("search"):
+            pass
+
+    def same() -> None:
+        with tracer.start_as_current_span("search", attributes=attributes):
+            pass
+
+    return {"plain span": bare, "plain span, 8 attributes": same}
+
+
+def ours(content: Mode, *, live: bool) -> dict[str, Case]:
+    logs = LoggerProvider(shutdown_on_exit=False)
+    logs.add_log_record_processor(BatchLogRecordProcessor(NoLogs()))
+    agentrun.uninstall()
+    traces = provider()
+    agentrun.install(tracer_provider=traces, logger_provider=logs, content=content, live=live)
+    run = agentrun.run("bench", session="s", user="u", request_id="q")
+    run.__enter__()
+
+    def step() -> None:
+        with agentrun.tool("search"):
+            pass
+
+    @agentrun.tool
+    def search(query: str, limit: int) -> list[str]:
+        return ["tea", "cup"]
+
+    http = traces.get_tracer("http")
+
+    def foreign() -> None:
+        with http.start_as_current_span("GET"):
+            pass
+
+    name = f"content {content}, live" if live else f"content {content}"
+    return {
+        f"tool(), {name}": step,
+        f"@tool, arguments and result, {name}": lambda: search("tea please", 10),
+        f"another's span in the run, {name}": foreign,
+    }
+
+
+def traceloop() -> dict[str, Case]:
+    from traceloop.sdk import Traceloop
+    from traceloop.sdk.decorators import tool
+
+    Traceloop.init(app_name="bench", exporter=NoSpans(), disable_batch=False)
+
+    @tool(name="search")  # type: ignore[untyped-decorator]  # not installed where types are checked
+    def search(query: str, limit: int) -> list[str]:
+        return ["tea", "cup"]
+
+    return {"traceloop-sdk @tool": lambda: search("tea please", 10)}
+
+
+def langfuse() -> dict[str, Case]:
+    from langfuse import Langfuse, observe
+
+    Langfuse(public_key="pk-x", secret_key="x", host="http://127.0.0.1:9", span_exporter=NoSpans())
+
+    @observe(as_type="tool")  # type: ignore[untyped-decorator]  # as above
+    def search(query: str, limit: int) -> list[str]:
+        return ["tea", "cup"]
+
+    return {"langfuse @observe": lambda: search("tea please", 10)}
+
+
+def micros(case: Case) -> float:
+    start = time.perf_counter()
+    for _ in range(STEPS):
+        case()
+    return (time.perf_counter() - start) / STEPS * 1e6
+
+
+def measure(cases: dict[str, Case]) -> dict[str, float]:
+    """Best of the rounds; a round takes every case once."""
+    best = dict.fromkeys(cases, float("inf"))
+    for _ in range(ROUNDS):
+        for name, case in cases.items():
+            best[name] = min(best[name], micros(case))
+    return best
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--with", dest="python", help="an interpreter with the other SDKs")
+    python = parser.parse_args().python
+    if python:
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        command = [python, "-m", "tests.bench.bench_sdk"]
+        return subprocess.run(
+            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, check=False
+        ).returncode
+    logging.disable(logging.CRITICAL)
+    groups: list[Callable[[], dict[str, Case]]] = [
+        lambda: ours("off", live=False),
+        lambda: ours("full", live=False),
+        lambda: ours("redacted", live=False),
+        lambda: ours("redacted", live=True),
+        traceloop,
+        langfuse,
+    ]
+    say(f"{'':52} {'µs':>8} {'over a plain span':>18}")
+    first = True
+    for group in groups:
+        try:
+            cases = group()
+        except ImportError as missing:
+            say(f"# {group.__name__}: left out, {missing}")
+            continue
+        # Each group beside plain spans: the machine may be busier than it was a second ago.
+        found = measure({**plain(), **cases})
+        base = found["plain span"]
+        for name, value in found.items():
+            if first or not name.startswith("plain span"):
+                say(f"{name:52} {value:8.1f} {value - base:+18.1f}")
+        first = False
+    agentrun.uninstall()
+    return 0
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    # Others' exporters keep threads that wait for a server.
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)
