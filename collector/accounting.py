@@ -125,6 +125,8 @@ class Snapshot:
     """By component (`store`, `journal`, ...)."""
     unrecognized: Mapping[str, int]
     """Agent-looking spans that no dialect read, by scope."""
+    held_secs: float
+    """How long requests waited for the store to catch up, in all."""
 
     def document(self) -> dict[str, dict[str, object]]:
         """The terms of promise 2 by signal, as `agentrun ingest` prints them."""
@@ -144,6 +146,16 @@ class Accounting:
         self._flush_failures: Counter[str] = Counter()
         self._last_errors: dict[str, LastError] = {}
         self._unrecognized: Counter[str] = Counter()
+        self._held_secs = 0.0
+
+    def pending(self, signal: Signal) -> int:
+        """Items that are acknowledged and not stored."""
+        return self._terms[signal].pending
+
+    def held(self, secs: float) -> None:
+        """A request was taken later because the store had to catch up."""
+        with self._lock:
+            self._held_secs += secs
 
     # Arrivals.
 
@@ -243,6 +255,7 @@ class Accounting:
                 flush_failures=dict(self._flush_failures),
                 last_errors=dict(self._last_errors),
                 unrecognized=dict(self._unrecognized),
+                held_secs=self._held_secs,
             )
 
     def check(self) -> None:

@@ -99,6 +99,7 @@ class Collector:
             self.journal.close()
             self.link.close()
             raise
+        self.intake.behind = self.pipeline.behind
         self.pipeline.start()
 
     def __enter__(self) -> Collector:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -20,6 +20,7 @@ from collector.journal.journal import Journal
 from collector.journal.segment import RecordKind
 from collector.model import LOGS, SPANS, Signal
 from collector.normalized import Normalized
+from collector.pacing import Pace
 from collector.receiver.intake import Encoding, ExportResult
 from collector.runs.run import DeadLetter
 from collector.tombstones import erased_rows, may_hold_erased
@@ -36,6 +37,9 @@ class JournalIntake:
         self._pool = pool
         self._journal = journal
         self._accounting = accounting
+        self._pace = Pace(lambda: self.behind(), accounting.held)
+        self.behind: Callable[[], int] = int
+        """Spans that a working store has yet to take."""
         self.erased: frozenset[str] = frozenset()
         """Traces and runs that were erased: spans and log records of them are refused."""
         self.normalized = Normalized()
@@ -52,6 +56,7 @@ class JournalIntake:
         ingest: Mapping[str, str],
     ) -> ExportResult:
         """See the protocol."""
+        await self._pace.wait()
         try:
             prepared = await self._pool.prepare(signal, body, encoding, ingest)
         except PermanentError as error:

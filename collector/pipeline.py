@@ -212,6 +212,10 @@ class Pipeline:
         if self.failure:
             raise StoreError(self.failure, "Wait until the store works again.")
 
+    def behind(self) -> int:
+        """Spans that are acknowledged and not stored; 0 while the store takes nothing."""
+        return 0 if self.failure else self._accounting.pending(Signal.TRACES)
+
     def close_runs(self) -> int:
         """In the fold thread: close all open runs as if the quiet period had passed."""
         events = self._assembler.quiet(time.time_ns(), everything=True)

@@ -236,6 +236,11 @@ def _beside(snapshot: Snapshot) -> Iterator[Metric]:
     for reason, number in sorted(snapshot.flush_failures.items()):
         failures.add_metric([reason], number)
     yield failures
+    yield CounterMetricFamily(
+        "agentrun_held_seconds",
+        "How long requests waited because the store had to catch up.",
+        value=snapshot.held_secs,
+    )
     strangers = CounterMetricFamily(
         "agentrun_unrecognized_spans",
         "Spans that look like an agent's and that no dialect reads; `agentrun doctor` says more.",
