@@ -8,6 +8,7 @@ that waits for its answer (all exporters do) send no faster than the store can f
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -31,8 +32,9 @@ class Pace:
         """Until the store has nearly caught up, but not for long."""
         if self._behind() <= BEHIND_SPANS:
             return
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        while self._behind() > BEHIND_SPANS and loop.time() - began < HELD_SECS_MAX:
+        began = time.monotonic()
+        for _ in range(round(HELD_SECS_MAX / POLL_SECS)):
             await asyncio.sleep(POLL_SECS)
-        self._held(loop.time() - began)
+            if self._behind() <= BEHIND_SPANS:
+                break
+        self._held(time.monotonic() - began)
