@@ -1,0 +1,196 @@
+"""How far budgets are used up: amounts of a run against limits, and the step that went past one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from otel_agentrun.rules.finding import BudgetUse
+from otel_agentrun.rules.schema import Budget
+from otel_agentrun.rules.seen import Seen
+from otel_agentrun.step import COUNTED, Kind, Step, Usage
+
+__all__ = [
+    "NO_UNKNOWN", "Price", "Spent", "Unknown", "WindowKey", "amount_of", "crossing", "estimated",
+    "limit_for", "use_of", "window_key", "window_start_ns",
+]  # fmt: skip
+
+NANO: Final = 1_000_000_000
+BYTES_PER_TOKEN: Final = 4
+"""What an English token takes on average; the estimate is marked as one."""
+
+Price = Callable[[Usage, str, str, int], tuple[int | None, str]]
+"""(usage, provider, model, at_ns) -> (nano-USD or `None`, how sure that is)."""
+WindowKey = tuple[str, str, int]
+"""(rule, whose budget it is, start of the window in Unix ns)."""
+
+COUNTERS: Final[Mapping[str, Kind]] = {
+    "model_calls": Kind.MODEL,
+    "tool_calls": Kind.TOOL,
+    "retrievals": Kind.RETRIEVE,
+    "plan_steps": Kind.PLAN,
+}
+CALL_MEASURES: Final = frozenset({"cost_usd", "tokens", "input_tokens", "output_tokens"})
+"""What a single model call has, too (`per: request`)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Unknown:
+    """Model calls of a run whose usage nobody sent, and what text length makes of them."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_nano_usd: int = 0
+    """Of those whose price is known."""
+
+    def __add__(self, other: Unknown) -> Unknown:
+        return Unknown(
+            calls=self.calls + other.calls,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cost_nano_usd=self.cost_nano_usd + other.cost_nano_usd,
+        )
+
+
+NO_UNKNOWN: Final = Unknown()
+
+
+@dataclass(slots=True, kw_only=True)
+class Spent:
+    """What a run with its descendants has used so far; the part that nobody sent is `unknown`."""
+
+    cost_nano_usd: int = 0
+    """Of what has a known price."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    steps: int = 0
+    model_calls: int = 0
+    tool_calls: int = 0
+    retrievals: int = 0
+    retries: int = 0
+    plan_steps: int = 0
+    wall_ns: int = 0
+    depth: int = 0
+    """Levels of runs: 1 for a run without children."""
+    fan_out: int = 0
+    """Most calls that were asked for, or children that ran, at once."""
+    unknown: Unknown = NO_UNKNOWN
+
+
+def estimated(step: Step, price: Price | None) -> Unknown:
+    """What text length says of an answered model call without usage; nothing of any other step."""
+    usage = step.usage
+    known = usage is not None and (
+        usage.input_tokens is not None or usage.output_tokens is not None
+    )
+    if step.kind is not Kind.MODEL or known or step.failed:
+        return NO_UNKNOWN
+    found = Unknown(
+        calls=1,
+        input_tokens=-(-step.input_bytes // BYTES_PER_TOKEN),
+        output_tokens=-(-step.output_bytes // BYTES_PER_TOKEN),
+    )
+    if price is not None and step.cost_nano_usd is None:
+        guess = Usage(input_tokens=found.input_tokens, output_tokens=found.output_tokens)
+        cost, _ = price(guess, step.provider, step.model, step.start_ns)
+        found.cost_nano_usd = cost or 0
+    return found
+
+
+def amount_of(budget: Budget, spent: Spent) -> tuple[float, bool]:
+    """(amount in the limit's unit, whether it includes an estimate)."""
+    measure, unknown = budget.measure, spent.unknown
+    if measure == "cost_usd":
+        known, guessed = spent.cost_nano_usd / NANO, unknown.cost_nano_usd / NANO
+    elif measure == "tokens":
+        known = float(spent.input_tokens + spent.output_tokens)
+        guessed = float(unknown.input_tokens + unknown.output_tokens)
+    elif measure == "input_tokens":
+        known, guessed = float(spent.input_tokens), float(unknown.input_tokens)
+    elif measure == "output_tokens":
+        known, guessed = float(spent.output_tokens), float(unknown.output_tokens)
+    elif measure == "wall_secs":
+        return spent.wall_ns / NANO, False
+    else:
+        return float(getattr(spent, measure)), False
+    if not unknown.calls or budget.unknown_usage == "ignore":
+        return known, False
+    if budget.unknown_usage == "count_steps":
+        guessed = unknown.calls * budget.unknown_call
+    return known + guessed, guessed > 0
+
+
+def limit_for(budget: Budget, environment: str) -> float:
+    return budget.limit_by_environment.get(environment, budget.limit)
+
+
+def use_of(budget: Budget, used: float, limit: float, parent: BudgetUse | None = None) -> BudgetUse:
+    """`parent` is the same budget's use by the run above: no more than that is left."""
+    remaining = max(limit - used, 0.0)
+    if parent is not None:
+        remaining = min(remaining, parent.remaining)
+    return BudgetUse(
+        rule=budget.name, kind=budget.measure, limit=limit, used=used, remaining=remaining
+    )
+
+
+def crossing(
+    budget: Budget, threshold: float, steps: Iterable[Seen], start_ns: int, price: Price | None
+) -> Seen | None:
+    """The first of the steps, in order, with which the amount is past `threshold`.
+
+    `None` where no step alone shows it: depth, fan-out, usage that only an agent span states.
+    """
+    spent = Spent()
+    failed: set[tuple[str, str, str]] = set()
+    for seen in steps:
+        step = seen.step
+        if step.kind not in COUNTED:
+            continue
+        spent.steps += 1
+        spent.cost_nano_usd += seen.cost_nano_usd or 0
+        spent.wall_ns = max(spent.wall_ns, step.end_ns - start_ns)
+        if step.usage is not None:
+            spent.input_tokens += step.usage.input_tokens or 0
+            spent.output_tokens += step.usage.output_tokens or 0
+        unknown = estimated(step, price)
+        if unknown is not NO_UNKNOWN:
+            spent.unknown += unknown
+        for name, kind in COUNTERS.items():
+            if step.kind is kind:
+                setattr(spent, name, getattr(spent, name) + 1)
+        call = (step.kind.value, step.tool_name or step.name, step.arguments_digest)
+        if step.kind is Kind.MODEL:
+            call = (step.kind.value, "", "")
+        spent.retries += call in failed
+        (failed.add if step.failed else failed.discard)(call)
+        if amount_of(budget, spent)[0] > threshold:
+            return seen
+    return None
+
+
+# Windows ------------------------------------------------------------------------------------------
+
+
+def window_start_ns(window: str, at_ns: int) -> int:
+    """Start of the calendar hour, day or month (UTC) that holds a time, in Unix ns."""
+    moment = datetime.fromtimestamp(at_ns // NANO, UTC).replace(minute=0, second=0, microsecond=0)
+    if window in ("day", "month"):
+        moment = moment.replace(hour=0)
+    if window == "month":
+        moment = moment.replace(day=1)
+    return int(moment.timestamp()) * NANO
+
+
+def window_key(budget: Budget, names: Mapping[str, object], at_ns: int) -> WindowKey | None:
+    """Whose budget a run that began at `at_ns` draws from; `None` where the run does not say."""
+    field = {"agent": "agent_name", "user": "user_id", "session": "session_id"}.get(
+        budget.per, budget.per
+    )
+    whose = names.get(field)
+    if budget.window == "none" or not whose:
+        return None
+    return (budget.name, str(whose), window_start_ns(budget.window, at_ns))

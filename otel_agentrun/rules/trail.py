@@ -1,0 +1,309 @@
+"""What a run does over and over, kept up step by step: O(1) for a step that repeats nothing.
+
+A `Trail` is fed the steps of one run in order.  It compares each call with the last 16 (a match
+streak per period: `ABCABC` is period 3 with a streak of 3), with what results are known, and with
+the failures and plans since something was done.  Its memory does not grow with the run.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Mapping
+from itertools import islice
+from typing import Final, NamedTuple, TypeVar
+
+from otel_agentrun.rules.seen import Seen, similarity
+from otel_agentrun.step import Kind, Role
+
+__all__ = ["PERIOD_MAX", "Sighting", "Trail"]
+
+PERIOD_MAX: Final = 16
+RING: Final = 48
+"""Calls that evidence is taken from."""
+REMEMBERED_MAX: Final = 512
+"""Calls, results and failures that are remembered; half of them are forgotten past that."""
+
+MODEL: Final = Kind.MODEL
+TOOL: Final = Kind.TOOL
+RETRIEVE: Final = Kind.RETRIEVE
+PLAN: Final = Kind.PLAN
+VALIDATE: Final = Kind.VALIDATE
+RUN: Final = Kind.RUN
+HANDOFF: Final = Role.HANDOFF
+AGENT: Final = Role.AGENT
+NEVER: Final = 1 << 62
+
+V = TypeVar("V")
+Call = tuple[str, str]
+"""(tool, digest of its arguments)."""
+
+
+class Streak(NamedTuple):
+    """How long something has gone on, from where, and whether results changed meanwhile."""
+
+    times: int
+    first: Seen
+    changed: int = 0
+    """Comparisons in which the result was another one."""
+    unknown: int = 0
+    """Comparisons without a result on one side."""
+    varied: bool = False
+    """Arguments differed."""
+
+
+class Sighting(NamedTuple):
+    """A pattern that has gone on for long enough that some rule cares."""
+
+    pattern: str
+    times: int
+    """Equal calls, whole cycles, round trips, failures, plans."""
+    period: int
+    names: tuple[str, ...]
+    """The tools of one cycle in order, or the agents, or the model."""
+    first: Seen
+    last: Seen
+    changed: int
+    unknown: int
+    spans: tuple[str, ...]
+
+    @property
+    def cost_nano_usd(self) -> int:
+        """Of every step of the run from the first call of the pattern to the last."""
+        return self.last.cost_so_far - self.first.cost_so_far + (self.first.cost_nano_usd or 0)
+
+
+class Trail:
+    """`floors`: pattern -> count from which on it is of interest; others are not looked for."""
+
+    __slots__ = (
+        "_agents", "_calls", "_count", "_failures", "_floors", "_last_at", "_near", "_plans",
+        "_results", "_ring", "_similarity", "_stale", "_streaks", "_turns", "cost", "sightings",
+    )  # fmt: skip
+
+    def __init__(self, floors: Mapping[str, int], similar: float) -> None:
+        self._floors = floors
+        self._similarity = similar
+        self.sightings: dict[tuple[str, str], Sighting] = {}
+        """(pattern, id of the span it began with) -> its latest state."""
+        self.cost = 0
+        """Nano-USD of all steps so far, as far as known."""
+        self._count = 0
+        self._ring: deque[Seen] = deque(maxlen=RING)
+        self._calls: deque[Call | None] = deque(maxlen=PERIOD_MAX)
+        self._last_at: dict[Call, int] = {}
+        self._streaks: dict[int, Streak] = {}
+        self._near: Streak | None = None
+        self._stale: Streak | None = None
+        self._results: dict[Call, bool] = {}
+        """(tool, digest of a result) that are known, oldest first."""
+        self._failures: dict[Call, Streak] = {}
+        self._plans: Streak | None = None
+        self._agents: tuple[str, ...] = ()
+        self._turns: Streak | None = None
+
+    def copy(self) -> Trail:
+        twin = Trail(self._floors, self._similarity)
+        twin.sightings = dict(self.sightings)
+        twin.cost, twin._count = self.cost, self._count
+        twin._ring, twin._calls = self._ring.copy(), self._calls.copy()
+        twin._last_at, twin._streaks = dict(self._last_at), self._streaks
+        twin._near, twin._stale = self._near, self._stale
+        twin._results, twin._failures = dict(self._results), dict(self._failures)
+        twin._plans, twin._agents, twin._turns = self._plans, self._agents, self._turns
+        return twin
+
+    def take(self, seen: Seen) -> None:
+        """The next step, by (start time, span id)."""
+        step = seen.step
+        self.cost += seen.cost_nano_usd or 0
+        seen.cost_so_far = self.cost
+        kind = step.kind
+        if kind is MODEL:
+            if self._failures or step.failed:
+                self._attempt(seen, ("", step.model))
+        elif kind is TOOL or kind is RETRIEVE:
+            self._call(seen)
+        elif kind is RUN:
+            if step.role is AGENT:
+                self._agent(step.agent_name, seen)
+        elif kind is PLAN:
+            self._plan(seen)
+        elif kind is VALIDATE and not step.failed:
+            self._plans = None
+
+    # ------------------------------------------------------------------ calls
+
+    def _call(self, seen: Seen) -> None:
+        step = seen.step
+        name = step.tool_name or step.name
+        digest = step.arguments_digest
+        call = (name, digest)
+        if self._failures or step.failed:
+            self._attempt(seen, call)
+        if self._plans is not None and not step.failed:
+            self._plans = None
+        if step.role is HANDOFF:
+            self._agent(step.agent_name, seen)
+            self._agent(step.handoff_to, seen)
+        at = self._count
+        self._count = at + 1
+        if seen.words or self._near is not None:
+            self._compare(seen, name)
+        last = -NEVER
+        if digest:
+            last = self._last_at.get(call, -NEVER)
+            self._last_at[call] = at
+            if len(self._last_at) > REMEMBERED_MAX:
+                _halve(self._last_at)
+        if at - last <= PERIOD_MAX:
+            self._match(seen, call)
+        elif self._streaks:
+            self._streaks = {}
+        if step.result_digest:
+            self._result(seen, (name, step.result_digest), is_new=last < 0)
+        elif self._stale is not None:
+            self._stale = None
+        self._calls.append(call if digest else None)
+        self._ring.append(seen)
+
+    def _match(self, seen: Seen, call: Call) -> None:
+        """The call is one of the last 16: carry on those streaks, drop the others."""
+        before, ring = self._streaks, self._ring
+        result = seen.step.result_digest
+        streaks: dict[int, Streak] = {}
+        for period, earlier in enumerate(reversed(self._calls), 1):
+            if earlier != call:
+                continue
+            other = ring[-period]
+            known = other.step.result_digest
+            changed = bool(result and known and result != known)
+            unknown = not (result and known)
+            old = before.get(period)
+            streaks[period] = (
+                Streak(1, other, changed, unknown)
+                if old is None
+                else Streak(old.times + 1, old.first, old.changed + changed, old.unknown + unknown)
+            )
+        self._streaks = streaks
+        for period, streak in streaks.items():  # the shortest first
+            pattern = "cycle" if period > 1 else "repeated_call"
+            count = streak.times // period + 1
+            if count < 2 or any(
+                period % shorter == 0 and streaks[shorter].times >= streak.times
+                for shorter in streaks
+                if shorter < period
+            ):
+                continue  # not once around, or a multiple of a shorter cycle
+            if count >= self._floors.get(pattern, NEVER):
+                latest = [one[0] for one in islice(reversed(self._calls), period - 1) if one]
+                latest = [*reversed(latest), call[0]]
+                # Turned to the order in which the cycle began.
+                begin = period - 1 - (streak.times - 1) % period
+                names = (*latest[begin:], *latest[:begin])
+                self._sight(pattern, count, streak, seen, names, period)
+                return
+
+    def _compare(self, seen: Seen, name: str) -> None:
+        """Almost the same arguments as the call before, of the same tool?"""
+        before = self._ring[-1] if self._ring else None
+        near, self._near = self._near, None
+        if before is None or (before.step.tool_name or before.step.name) != name:
+            return
+        if similarity(before.words, seen.words) < self._similarity:
+            return
+        old = near or Streak(1, before)
+        varied = old.varied or before.step.arguments_digest != seen.step.arguments_digest
+        result, known = seen.step.result_digest, before.step.result_digest
+        self._near = streak = Streak(
+            old.times + 1,
+            old.first,
+            old.changed + bool(result and known and result != known),
+            old.unknown + (not (result and known)),
+            varied,
+        )
+        if varied and streak.times >= self._floors.get("near_duplicate", NEVER):
+            self._sight("near_duplicate", streak.times, streak, seen, (name,))
+
+    def _result(self, seen: Seen, key: Call, *, is_new: bool) -> None:
+        """A result that this tool gave before, to arguments it was not asked with before."""
+        if key not in self._results:
+            self._results[key] = True
+            self._stale = None
+            if len(self._results) > REMEMBERED_MAX:
+                _halve(self._results)
+            return
+        if not is_new:  # the same question: `_match` has an eye on that
+            return
+        stale = self._stale
+        self._stale = stale = (
+            Streak(1, seen) if stale is None else Streak(stale.times + 1, stale.first)
+        )
+        if stale.times >= self._floors.get("no_progress", NEVER):
+            names = dict.fromkeys(
+                one.step.tool_name or one.step.name for one in (*self._last(stale.times - 1), seen)
+            )
+            self._sight("no_progress", stale.times, stale, seen, tuple(names))
+
+    # ------------------------------------------------------------------ failures, plans, agents
+
+    def _attempt(self, seen: Seen, call: Call) -> None:
+        """A call that failed, or one that may make up for a failure."""
+        if not seen.step.failed:
+            self._failures.pop(call, None)
+            return
+        old = self._failures.get(call)
+        streak = Streak(1, seen) if old is None else Streak(old.times + 1, old.first)
+        self._failures[call] = streak
+        if len(self._failures) > REMEMBERED_MAX:
+            _halve(self._failures)
+        if streak.times >= self._floors.get("retry_storm", NEVER):
+            name = call[0] or call[1] or "the model"
+            self._sight("retry_storm", streak.times, streak, seen, (name,))
+
+    def _plan(self, seen: Seen) -> None:
+        old = self._plans
+        self._plans = streak = Streak(1, seen) if old is None else Streak(old.times + 1, old.first)
+        if streak.times >= self._floors.get("planning", NEVER):
+            self._sight("planning", streak.times, streak, seen, (seen.step.name,))
+
+    def _agent(self, name: str, seen: Seen) -> None:
+        """It is this agent's turn now."""
+        agents = self._agents
+        if not name or (agents and agents[-1] == name):
+            return
+        self._agents = (*agents[-1:], name)
+        if len(agents) < 2 or agents[0] != name:
+            self._turns = Streak(0, seen)
+            return
+        old = self._turns or Streak(0, seen)
+        self._turns = streak = Streak(old.times + 1, old.first)
+        rounds = (streak.times + 1) // 2
+        if rounds >= self._floors.get("ping_pong", NEVER):
+            self._sight("ping_pong", rounds, streak, seen, (agents[-1], name), 2)
+
+    # ------------------------------------------------------------------ what was seen
+
+    def _sight(
+        self,
+        pattern: str,
+        count: int,
+        streak: Streak,
+        seen: Seen,
+        names: tuple[str, ...],
+        period: int = 1,
+    ) -> None:
+        first = streak.first
+        spans = [one.step.span_id for one in self._ring if one.key > first.key]
+        self.sightings[(pattern, first.step.span_id)] = Sighting(
+            pattern, count, period, names, first, seen, streak.changed, streak.unknown,
+            tuple(dict.fromkeys((first.step.span_id, *spans, seen.step.span_id))),
+        )  # fmt: skip
+
+    def _last(self, count: int) -> Collection[Seen]:
+        return list(islice(self._ring, max(len(self._ring) - count, 0), None))
+
+
+def _halve(remembered: dict[Call, V]) -> None:
+    """Forget the half that came first."""
+    for key in list(islice(remembered, len(remembered) // 2)):
+        del remembered[key]
