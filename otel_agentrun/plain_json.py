@@ -19,6 +19,8 @@ SCAN: Final[Scan] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  
 
 WRAPPER_KEYS: Final = frozenset({"kwargs", "data", "input_str"})
 """An object without any of these keys is no wrapper to `arguments.unwrap` and `.result`."""
+SCALARS: Final = frozenset({str, int, bool, type(None)})
+NESTED_MAX: Final = 8
 DEPTH_MAX: Final = 64
 ADDRESS_MARK: Final = " at 0x"
 ADDRESS_BYTES: Final = ADDRESS_MARK.encode()
@@ -39,17 +41,31 @@ def _no_number(text: str) -> int:
 SCAN_WHOLE: Final[Scan] = json.JSONDecoder(parse_float=_whole, parse_constant=_no_number).scan_once  # type: ignore[attr-defined]  # typeshed leaves it out
 
 
-def _codec() -> tuple[Callable[[Any], bytes], Callable[[str], Any]]:
-    """(encoder: sorted, compact, not escaped to ASCII; decoder), by `orjson` where there is one."""
+ESCAPED: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _codec() -> tuple[Callable[[Any], bytes], Callable[[str], Any], Callable[[Any], str]]:
+    """(encoder: sorted, compact, not escaped to ASCII; decoder; encoder: compact, escaped), by
+    `orjson` where there is one."""
     try:
         import orjson
     except ImportError:
         written = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
-        return (lambda value: written(value).encode("utf-8", "surrogatepass"), json.loads)
-    return (lambda value: orjson.dumps(value, None, orjson.OPT_SORT_KEYS), orjson.loads)
+        return (lambda value: written(value).encode("utf-8", "surrogatepass"), json.loads, ESCAPED)
+
+    def dump(value: Any) -> str:
+        try:
+            encoded = orjson.dumps(value)
+        except (TypeError, ValueError):  # halves of a pair
+            return ESCAPED(value)
+        if encoded.isascii() and b"\x7f" not in encoded:
+            return encoded.decode()
+        return ESCAPED(value)  # what `json` escapes and `orjson` does not
+
+    return (lambda value: orjson.dumps(value, None, orjson.OPT_SORT_KEYS), orjson.loads, dump)
 
 
-encode, loads = _codec()
+encode, loads, dumps = _codec()
 
 
 def length(text: str) -> int | None:
@@ -59,6 +75,38 @@ def length(text: str) -> int | None:
     except (ValueError, RecursionError):
         return None
     return len(value) if type(value) is list else None
+
+
+def value_digest(value: Any) -> str:
+    """16 hex of an object or array from `loads`; "" for what `arguments.canonical` has to look at.
+
+    That is everything with a fraction in it, too, which may be an integer that was too large.
+    """
+    if type(value) is dict:
+        if not WRAPPER_KEYS.isdisjoint(value) or not _is_plain(value, 0):
+            return ""
+        if len(value) == 1:
+            (value,) = value.values()
+    elif type(value) is not list or not _is_plain(value, 0):
+        return ""
+    try:
+        encoded = value.encode() if type(value) is str else encode(value)
+    except (ValueError, TypeError):
+        return ""
+    return "" if ADDRESS_BYTES in encoded else hash_bytes(encoded)
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Texts, whole numbers, truth values and null, in objects and arrays that are not deep."""
+    if depth > NESTED_MAX:
+        return False
+    for item in value.values() if type(value) is dict else value:
+        kind = type(item)
+        if kind not in SCALARS and not (
+            (kind is dict or kind is list) and _is_plain(item, depth + 1)
+        ):
+            return False
+    return True
 
 
 def plain_digest(text: str) -> str:

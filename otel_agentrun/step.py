@@ -113,6 +113,10 @@ class SpanEvent:
     attributes: Mapping[str, Any]
 
 
+NOTHING: Final[Mapping[str, Any]] = {}
+"""One object, as labels of resource and request are recognized by identity."""
+
+
 class SpanView:
     """What a dialect sees of one span: scope, name, kind, and attribute values by key.
 
@@ -162,8 +166,8 @@ class SpanView:
         self.status_code = status_code
         self.status_message = status_message
         self.attributes = attributes
-        self.resource: Mapping[str, Any] = {} if resource is None else resource
-        self.ingest: Mapping[str, Any] = {} if ingest is None else ingest
+        self.resource: Mapping[str, Any] = NOTHING if resource is None else resource
+        self.ingest: Mapping[str, Any] = NOTHING if ingest is None else ingest
         self.events = events
         self.links = links
         self.version = version

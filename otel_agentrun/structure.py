@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from otel_agentrun.plain_json import dumps, loads
+
 __all__ = ["is_structure", "structure"]
 
 TEXT_CHARS_MAX: Final = 1 << 20
@@ -25,6 +27,9 @@ NODES_MAX: Final = 256
 
 TYPES: Final = frozenset({"string", "number", "boolean", "null", "object", "array"})
 
+STARTS: Final = tuple('{["-0123456789tfnNI')
+"""How JSON begins, `NaN` and `Infinity` included."""
+
 Shape = dict[str, Any]
 
 
@@ -35,10 +40,10 @@ def structure(text: str) -> str:
     """
     found, value = _parse(text)
     if not found:
-        return _dump({"type": "string", "length": len(text)})
+        return dumps({"type": "string", "length": len(text)})
     if _is_shape(value, 0):
-        return _dump(value)
-    return _dump(_Walk().shape(value, 0))
+        return dumps(value)
+    return dumps(_Walk().shape(value, 0))
 
 
 def is_structure(text: str) -> bool:
@@ -46,18 +51,17 @@ def is_structure(text: str) -> bool:
     return text.startswith('{"type":') and _is_shape(_parse(text)[1], 0)
 
 
-def _dump(shape: Shape) -> str:
-    # Escaped, as a name may hold half a surrogate pair, which UTF-8 cannot carry.
-    return json.dumps(shape, separators=(",", ":"))
-
-
 def _parse(text: str) -> tuple[bool, Any]:
     if len(text) > TEXT_CHARS_MAX:
         return False, None
-    try:
-        return True, json.loads(text)
-    except (ValueError, RecursionError):
-        return False, None
+    if text[:1] not in STARTS and text.lstrip()[:1] not in STARTS:
+        return False, None  # prose, mostly: an exception would cost more
+    for read in (loads, json.loads):  # the second takes NaN and halves of a pair
+        try:
+            return True, read(text)
+        except (ValueError, RecursionError):
+            continue
+    return False, None
 
 
 class _Walk:
@@ -68,24 +72,26 @@ class _Walk:
 
     def shape(self, value: Any, depth: int) -> Shape:
         self.nodes += 1
-        if isinstance(value, str):
-            return self._string(value, depth)
-        if isinstance(value, bool):
-            return {"type": "boolean"}
-        if value is None:
-            return {"type": "null"}
-        if isinstance(value, dict):
+        kind = type(value)
+        if kind is str:
+            if value[:1] in ("{", "["):
+                return self._string(value, depth)
+            return {"type": "string", "length": len(value)}
+        if kind is dict:
             return self._object(value, depth)
-        if isinstance(value, list):
+        if kind is list:
             return self._array(value, depth)
-        return {"type": "number"}
+        if kind is bool:
+            return {"type": "boolean"}
+        return {"type": "null"} if value is None else {"type": "number"}
 
     def _full(self, depth: int) -> bool:
         return depth >= DEPTH_MAX or self.nodes >= NODES_MAX
 
     def _string(self, value: str, depth: int) -> Shape:
+        """One that may hold JSON itself."""
         shape: Shape = {"type": "string", "length": len(value)}
-        if value[:1] in ("{", "[") and not self._full(depth):
+        if not self._full(depth):
             found, inner = _parse(value)
             if found and not _is_shape(inner, 0):
                 shape["json"] = self.shape(inner, depth + 1)
@@ -93,13 +99,13 @@ class _Walk:
 
     def _object(self, value: dict[str, Any], depth: int) -> Shape:
         members: Shape = {}
-        for name, member in value.items():
-            if len(members) >= MEMBERS_MAX or self._full(depth):
+        for name, member in value.items() if depth < DEPTH_MAX else ():
+            if self.nodes >= NODES_MAX or len(members) >= MEMBERS_MAX:
                 break
             # Equal after the cut: the first one stands, the others are counted.
-            members.setdefault(name[:NAME_CHARS_MAX], None)
-            if members[name[:NAME_CHARS_MAX]] is None:
-                members[name[:NAME_CHARS_MAX]] = self.shape(member, depth + 1)
+            cut = name[:NAME_CHARS_MAX]
+            if cut not in members:
+                members[cut] = self.shape(member, depth + 1)
         shape: Shape = {"type": "object", "members": members}
         if len(members) < len(value):
             shape["more"] = len(value) - len(members)
@@ -120,10 +126,10 @@ def _is_shape(value: Any, depth: int) -> bool:
     """Only what `structure` writes passes, so that no value can pose as a structure."""
     if not isinstance(value, dict) or depth > DEPTH_MAX:
         return False
-    rest = dict(value)
-    kind = rest.pop("type", None)
+    kind = value.get("type")
     if not isinstance(kind, str) or kind not in TYPES:
         return False
+    rest = {name: member for name, member in value.items() if name != "type"}
     if kind == "object":
         members, more = rest.pop("members", None), rest.pop("more", 1)
         return (

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from otel_agentrun import arguments
-from otel_agentrun.dialects import genai, kinds, messages, sources
+from otel_agentrun.dialects import genai, kinds, messages, requests
 from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest
 
@@ -163,7 +163,7 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
 def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
     if "output" in found or "flat_output" not in found:
         return genai.tool_requests(span, found)
-    return messages.tool_requests(sources.from_flat(span.attributes, "gen_ai.completion.") or ())
+    return requests.in_flat(span.attributes, "gen_ai.completion.")
 
 
 def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, Any]:

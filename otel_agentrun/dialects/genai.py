@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from otel_agentrun import arguments, plain_json
-from otel_agentrun.dialects import kinds, messages, sources
+from otel_agentrun.dialects import kinds, messages, requests, sources
 from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.dialects.told import Told, answered
 from otel_agentrun.step import Event, Kind, Role, SpanView, Step, ToolRequest, as_text
@@ -228,12 +228,12 @@ def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
     """Calls the model asked for, from its output messages or from its `gen_ai.choice` events."""
     sent = found.get("output")
     if sent is not None:
-        return requests_in(sent) if type(sent) is not str or _may_request(sent) else ()
+        return requests.in_messages(sent)
     for event in span.events:
         if event.name == messages.CHOICE:
-            asked = requests_in(event.attributes.get("message"))
+            asked = requests.in_messages(event.attributes.get("message"))
         elif event.name == messages.DETAILS:
-            asked = requests_in(event.attributes.get(messages.OUTPUT_MESSAGES))
+            asked = requests.in_messages(event.attributes.get(messages.OUTPUT_MESSAGES))
         else:
             continue
         if asked:
@@ -252,45 +252,11 @@ def told(span: SpanView, step: Step) -> Sequence[Told]:
     return answered(span.text(messages.INPUT_MESSAGES))
 
 
-REQUEST_MARKS: Final = (
-    '"tool_call',
-    '"toolUse"',
-    '"tool_use"',
-    '"function_call"',
-    '"functionCall"',
-)
-
-
-def _may_request(text: str) -> bool:
-    # No request is without a name, whatever its shape: one scan instead of five.
-    return '"name' in text
-
-
-def requests_in(sent: Any) -> tuple[ToolRequest, ...]:
-    """Tool requests in output messages or one message's content; parsed only where they can be."""
-    if sent is None:
-        return ()
-    text = sent if isinstance(sent, str) else as_text(sent)
-    if not _may_request(text) or not any(mark in text for mark in REQUEST_MARKS):
-        return ()
-    parsed = arguments.parse(text)
-    if isinstance(parsed, list) and parsed and not _are_messages(parsed):
-        parsed = [{"role": "assistant", "content": parsed}]
-    return messages.tool_requests(messages.parse(parsed) or ())
-
-
-def _are_messages(items: list[Any]) -> bool:
-    return any(
-        isinstance(item, Mapping) and ("role" in item or "parts" in item or "message" in item)
-        for item in items
-    )
-
-
 def log_fields(event: Event) -> Mapping[str, Any]:
     """Step fields that a GenAI log record adds to its span: the model's requests, why it ended."""
     name = event.name or event.attributes.get("event.name", "")
     if name == messages.DETAILS:
-        asked = requests_in(event.attributes.get(messages.OUTPUT_MESSAGES))
+        asked = requests.in_messages(event.attributes.get(messages.OUTPUT_MESSAGES))
         return {"tool_requests": asked} if asked else {}
     if name != messages.CHOICE:
         return {}

@@ -9,12 +9,14 @@ onto that span, each call over the one before, so that span is not read as a cal
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from otel_agentrun import arguments
-from otel_agentrun.dialects import genai, kinds, messages, sources
+from otel_agentrun.dialects import genai, kinds, messages, requests
 from otel_agentrun.dialects.tables import Found, Labels, as_count
 from otel_agentrun.dialects.told import Told, answered
 from otel_agentrun.step import Event, Kind, Role, SpanView, Step, ToolRequest, Usage, as_text
@@ -94,8 +96,11 @@ LABELS: Final[Mapping[str, str]] = {
     "metadata.user_api_key_alias": "virtual_key",
     "metadata.user_api_key_team_alias": "tags.team",
 }
-COUNTS: Final[Mapping[str, re.Pattern[str]]] = {
-    field: re.compile(rf"""['"](?:{"|".join(names)})['"]: ?(\d+)""")
+COUNTS: Final[Mapping[str, tuple[tuple[str, re.Pattern[str]], ...]]] = {
+    # A pattern that begins with a text is searched for five times faster: hence the look back.
+    field: tuple(
+        (name, re.compile(rf"""{name}(?<=['"]{name})['"]: ?(\d+)""")) for name in names
+    )
     for field, names in {
         "input_tokens": ("prompt_tokens", "input_tokens", "promptTokenCount"),
         "output_tokens": ("completion_tokens", "output_tokens", "candidatesTokenCount"),
@@ -107,18 +112,26 @@ COUNTS: Final[Mapping[str, re.Pattern[str]]] = {
     }.items()
 }  # fmt: skip
 """Counts within the repr (or JSON) of a usage object: a search, as parsing takes 50 µs."""
-FINISH: Final = re.compile(r"""['"]finish_?[rR]eason['"]: ?['"](\w+)['"]""")
+NO_COUNTS: Final = dict.fromkeys(COUNTS)
+FINISH: Final = re.compile(r"""finish(?<=['"]finish)_?[rR]eason['"]: ?['"](\w+)['"]""")
 RAW_KEY: Final = re.compile(r"llm\.([^.]+)\.usage")
 RAW_INPUT: Final = re.compile(r"llm\.[^.]+\.messages")
 ANSWER: Final = "{'role': 'assistant'"
 TAIL_CHARS_MAX: Final = 16_384
-CALL_MARKS: Final = (
-    "tool_calls': [",
-    "tool_use",
-    "function_call",
-    "functionCall",
-    'tool_calls": [',
+LISTED: Final = "'tool_calls': ["
+CALL_MARKS: Final = (LISTED, 'tool_calls": [', "tool_use", "function_call", "functionCall")
+NO_CALLS: Final = ("'function_call': None", '"function_call": null')
+"""In every answer of OpenAI's."""
+CALL: Final = re.compile(
+    r"\{(?:(?:'id': '(?P<id>[^'\\]+)'|'type': 'function'|'index': \d+|'function': \{(?:"
+    r"'arguments': '(?P<given>(?:[^'\\]|\\.)*)', 'name': '(?P<name>[^'\\]+)'|"
+    r"'name': '(?P<name_first>[^'\\]+)', 'arguments': '(?P<given_last>(?:[^'\\]|\\.)*)'"
+    r")\})(?:, |(?=\})))+\}(?P<next>, |\])",
+    re.DOTALL,
 )
+"""One call in the repr of an OpenAI answer."""
+PARTS: Final = re.compile(r"""'content': (?:\[|['"]\s*[\[{])""")
+"""Content that may hold calls, too."""
 
 
 def recognizes(span: SpanView) -> bool:
@@ -157,8 +170,7 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
 
 def _derive_raw(span: SpanView, found: Found) -> None:
     if "provider" not in found and "raw_usage" in found:
-        named = (RAW_KEY.match(key) for key in span.attributes)
-        found["provider"] = next((matched.group(1) for matched in named if matched), "")
+        found["provider"] = _provider(tuple(span.attributes))
     for field in ("response_id", "model"):
         if field not in found and RAW_FIELDS[field] in found:
             found[field] = str(found[RAW_FIELDS[field]])
@@ -172,6 +184,12 @@ def _derive_raw(span: SpanView, found: Found) -> None:
         found.setdefault("output", found["raw_output"])
 
 
+@lru_cache(maxsize=1024)
+def _provider(keys: tuple[str, ...]) -> str:
+    named = (RAW_KEY.match(key) for key in keys)
+    return next((matched.group(1) for matched in named if matched), "")
+
+
 def usage(span: SpanView, found: Found) -> Usage | None:
     """Counts from attributes, details from the usage object.
 
@@ -180,11 +198,11 @@ def usage(span: SpanView, found: Found) -> Usage | None:
     """
     get = found.get
     details = str(get("usage_details") or get("raw_usage") or "")
-    counts = {field: get(field) for field in COUNTS}
-    for field, pattern in COUNTS.items():
-        if counts[field] is None and (matched := pattern.search(details)):
-            counts[field] = as_count(matched.group(1))
-    if all(count is None for count in counts.values()):
+    counts: dict[str, int | None] = {}
+    for field, patterns in COUNTS.items():
+        count = get(field)
+        counts[field] = _count(details, patterns) if count is None and details else count
+    if counts == NO_COUNTS:
         return None
     if "usage_details" not in found and "input_tokens" not in found:
         if "prompt_tokens" not in details and "cache_read_input_tokens" in details:
@@ -196,17 +214,60 @@ def usage(span: SpanView, found: Found) -> Usage | None:
     return Usage(**counts)
 
 
+def _count(details: str, patterns: Sequence[tuple[str, re.Pattern[str]]]) -> int | None:
+    """What comes first of the names that one count has."""
+    best = None
+    for name, pattern in patterns:
+        matched = pattern.search(details) if name in details else None
+        if matched is not None and (best is None or matched.start() < best.start()):
+            best = matched
+    return None if best is None else as_count(best.group(1))
+
+
 def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
     raw = found.get("raw_output")
     if raw is not None:
         text = str(raw)
-        if not any(mark in text for mark in CALL_MARKS):
+        said = text
+        for nothing in NO_CALLS:
+            said = said.replace(nothing, "")
+        if not any(mark in said for mark in CALL_MARKS):
             return ()
-        return messages.tool_requests(_messages(raw) or ())
+        asked = _listed(text)
+        return messages.tool_requests(_messages(raw) or ()) if asked is None else asked
     asked = genai.tool_requests(span, found)
     if asked or "flat_output" not in found:
         return asked
-    return messages.tool_requests(sources.from_flat(span.attributes, "gen_ai.completion.") or ())
+    return requests.in_flat(span.attributes, "gen_ai.completion.")
+
+
+def _listed(text: str) -> tuple[ToolRequest, ...] | None:
+    """The calls of an OpenAI answer in Python's repr; `None` for all that looks different.
+
+    Parsing the whole takes 45 µs.
+    """
+    after = text.partition(LISTED)[2]
+    if not after or LISTED in after or "function_calls" in text or PARTS.search(text):
+        return None
+    found: dict[str, ToolRequest] = {}
+    at = 0
+    while (matched := CALL.match(after, at)) is not None:
+        call_id, given = matched["id"], matched["given"]
+        name = matched["name"] or matched["name_first"]
+        given = matched["given_last"] if given is None else given
+        if not call_id or not name or call_id in found:
+            return None
+        if "\\" in given:
+            try:
+                given = ast.literal_eval(f"'{given}'")
+            except (ValueError, SyntaxError):
+                return None
+        digest = arguments.digest(given)
+        found[call_id] = ToolRequest(name=name, call_id=call_id, arguments_digest=digest)
+        if matched["next"] == "]":
+            return tuple(found.values())
+        at = matched.end()
+    return None
 
 
 def told(span: SpanView, step: Step) -> Sequence[Told]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from otel_agentrun import arguments
-from otel_agentrun.dialects import instrumentors, kinds, messages, sources
+from otel_agentrun.dialects import instrumentors, kinds, messages, requests, sources
 from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.dialects.told import Told
 from otel_agentrun.step import Event, Kind, Role, SpanView, Step, ToolRequest, as_text
@@ -107,13 +107,18 @@ def recognizes(span: SpanView) -> bool:
 
 
 def kind(span: SpanView) -> Kind:
-    stated = span.text(SPAN_KIND).upper()
+    stated = _stated(span)
     own = BY_SCOPE.get(span.scope)
     if own is not None and own.kind is not None:
         corrected = own.kind(span, stated)
         if corrected is not None:
             return corrected
     return KINDS.get(stated, kinds.OTHER)
+
+
+def _stated(span: SpanView) -> str:
+    stated = span.attributes.get(SPAN_KIND)
+    return stated.upper() if type(stated) is str else ""
 
 
 def role(span: SpanView, kind: Kind) -> Role:
@@ -123,7 +128,7 @@ def role(span: SpanView, kind: Kind) -> Role:
         if corrected is not None:
             return corrected
     if kind is kinds.RUN:
-        return kinds.AGENT if span.text(SPAN_KIND).upper() == "AGENT" else kinds.WORKFLOW
+        return kinds.AGENT if _stated(span) == "AGENT" else kinds.WORKFLOW
     if kind is kinds.TOOL and HANDOFF_NAME.fullmatch(span.name) and not span.has("tool.name"):
         return kinds.HANDOFF
     return kinds.NO_ROLE
@@ -191,7 +196,7 @@ def _derive_run(span: SpanView, found: Found, labels: Labels) -> None:
 def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
     if "flat_output" not in found:
         return ()
-    return messages.tool_requests(sources.from_flat(span.attributes, "llm.output_messages.") or ())
+    return requests.in_flat(span.attributes, "llm.output_messages.")
 
 
 def told(span: SpanView, step: Step) -> Sequence[Told]:

@@ -54,6 +54,18 @@ def from_flat(attributes: Mapping[str, Any], prefix: str) -> list[messages.Messa
     return [by_index[index] for index in sorted(by_index)] or None
 
 
+def call_of(key: str, prefix: str) -> tuple[int, int, str] | None:
+    """(message, call, `id`, `name` or `arguments`) that a flattened key states, or `None`."""
+    matched = FLAT.fullmatch(key, len(prefix)) if key.startswith(prefix) else None
+    if matched is None:
+        return None
+    if call := FLAT_CALL.fullmatch(matched.group(2)):
+        return (int(matched.group(1)), int(call.group(1)), call.group(2))
+    if call := FUNCTION_CALL.fullmatch(matched.group(2)):
+        return (int(matched.group(1)), 0, call.group(1))
+    return None
+
+
 class Exchange:
     """Messages of one span, in and out, with the system instructions apart."""
 

@@ -153,6 +153,23 @@ def test_the_short_way_of_plain_json_ends_where_the_long_way_does(
     assert arguments.result_digest(text) == arguments.result_digest(arguments.parse(text))
 
 
+TEXTS = ["", "plain", '"\\/', "\x00\x1f\n\r\t\b\f", "\x7f", "\u00e9\u2028", "\ud800"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_what_is_escaped_does_not_depend_on_the_library(text: str) -> None:
+    assert plain_json.dumps([text]) == json.dumps([text], separators=(",", ":"))
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(FLOATS)
+def test_a_parsed_value_has_the_digest_of_its_text(value: Any) -> None:
+    """Or none, where only the long way can tell: fractions, wrappers, addresses."""
+    parsed = json.loads(json.dumps(value))
+
+    assert plain_json.value_digest(parsed) in ("", arguments.digest(parsed))
+
+
 def test_without_orjson_digests_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDK part installs without it, and meets the collector's digests in one run."""
     calls = [
@@ -160,8 +177,9 @@ def test_without_orjson_digests_are_the_same(monkeypatch: pytest.MonkeyPatch) ->
         '{"x": 1e3, "y": -7}',
     ]
     expected = [plain_json.plain_digest(call) for call in calls]
+    escaped = [plain_json.dumps(text) for text in TEXTS]
     monkeypatch.setitem(sys.modules, "orjson", None)
-    encode, loads = plain_json._codec()
+    encode, loads, dumps = plain_json._codec()
     monkeypatch.setattr(plain_json, "encode", encode)
     monkeypatch.setattr(plain_json, "loads", loads)
 
@@ -169,6 +187,7 @@ def test_without_orjson_digests_are_the_same(monkeypatch: pytest.MonkeyPatch) ->
     assert "" not in expected
     assert plain_json.length("[1, [2], {}]") == 3
     assert plain_json.length('{"a": 1}') is plain_json.length("[1") is None
+    assert [dumps(text) for text in TEXTS] == escaped
 
 
 def test_deep_arguments_are_cut_at_the_same_depth_either_way() -> None:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from otel_agentrun import arguments
+from otel_agentrun import arguments, plain_json
 from otel_agentrun.dialects import kinds, messages
 from otel_agentrun.dialects.tables import Found, Labels, as_count
 from otel_agentrun.dialects.told import Told
@@ -31,6 +31,8 @@ CANNOT_TELL: Final[tuple[str, ...]] = (
 KICKOFF: Final = re.compile(r"(.*?)(?:_[0-9a-f]{8}-[0-9a-f-]{27})?\.a?kickoff\w*")
 UNFIT: Final = re.compile(r"[^A-Za-z0-9_-]+")
 DELEGATES: Final = ("delegate_work_to_coworker", "ask_question_to_coworker")
+PLAIN_ROLES: Final = frozenset({"system", "user", "assistant", "tool"})
+PLAIN_KEYS: Final = frozenset({"role", "content", "tool_calls", "tool_call_id", "name", "type"})
 USAGE: Final = {
     "input_tokens": "prompt_tokens",
     "output_tokens": "completion_tokens",
@@ -68,13 +70,34 @@ def _add_usage(found: Found) -> None:
     usage, tasks = output.get("token_usage"), output.get("tasks_output")
     if not isinstance(usage, Mapping) or not isinstance(tasks, list):
         return
-    calls = [_model_calls(task) for task in tasks if isinstance(task, Mapping)]
-    number = sum(len(of_task or ()) for of_task in calls)
-    if None in calls or as_count(usage.get("successful_requests")) != number:
+    counts = [_calls_of(task) for task in tasks if isinstance(task, Mapping)]
+    number = sum(count or 0 for count in counts)
+    if None in counts or as_count(usage.get("successful_requests")) != number:
         return
     for field, key in USAGE.items():
         if (count := as_count(usage.get(key))) is not None:
             found[field] = count
+
+
+def _calls_of(task: Mapping[str, Any]) -> int | None:
+    """How many calls `_model_calls` finds, counted where messages are as they usually are."""
+    listed = task.get("messages")
+    number, role_ = 0, None
+    for one in listed if isinstance(listed, list) else ():
+        role_ = one.get("role") if type(one) is dict else None
+        said = one.get("content") if role_ in PLAIN_ROLES else ()
+        if type(said) is not str or said[:1] in ("[", "{") or not PLAIN_KEYS.issuperset(one):
+            break
+        if role_ == "assistant":
+            asked = one.get("tool_calls")
+            if asked and any(name in str(asked) for name in DELEGATES):
+                break
+            number += 1
+    else:
+        if number:
+            return number + (role_ != "assistant" and bool(task.get("raw")))
+    calls = _model_calls(task)
+    return None if calls is None else len(calls)
 
 
 def told(span: SpanView, step: Step) -> list[Told]:
@@ -125,5 +148,8 @@ def _texts(items: Any, key: str) -> str:
 
 
 def _mapping(text: str) -> Mapping[str, Any]:
-    value = arguments.parse(text) if text else None
+    try:
+        value = plain_json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        value = arguments.parse(text)
     return value if isinstance(value, Mapping) else {}

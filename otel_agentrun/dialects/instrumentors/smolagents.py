@@ -26,9 +26,10 @@ CANNOT_TELL: Final[tuple[str, ...]] = (
     "that the limit of steps was reached: one more call without tools follows",
 )
 
-CACHED: Final = re.compile(r"\bcached_tokens=(\d+)")
-REASONING: Final = re.compile(r"\breasoning_tokens=(\d+)")
-RESPONSE_ID: Final = re.compile(r"\bChatCompletion\(id='([^']{1,120})'")
+# Patterns that begin with a text are searched for ten times faster: hence the looks back.
+CACHED: Final = re.compile(r"cached_tokens(?<!\wcached_tokens)=(\d+)")
+REASONING: Final = re.compile(r"reasoning_tokens(?<!\wreasoning_tokens)=(\d+)")
+RESPONSE_ID: Final = re.compile(r"ChatCompletion(?<!\wChatCompletion)\(id='([^']{1,120})'")
 STEP: Final = "Step "
 MANAGED: Final = re.compile(
     r"submitted this task by your manager\.\s*---\s*Task:\s*(.*?)\s*---\s*You're helping", re.DOTALL
