@@ -36,7 +36,7 @@ CALL_MEASURES: Final = frozenset({"cost_usd", "tokens", "input_tokens", "output_
 """What a single model call has, too (`per: request`)."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:
     """Model calls of a run whose usage nobody sent, and what text length makes of them."""
 
@@ -88,16 +88,13 @@ def estimated(step: Step, price: Price | None) -> Unknown:
     )
     if step.kind is not Kind.MODEL or known or step.failed:
         return NO_UNKNOWN
-    found = Unknown(
-        calls=1,
-        input_tokens=-(-step.input_bytes // BYTES_PER_TOKEN),
-        output_tokens=-(-step.output_bytes // BYTES_PER_TOKEN),
-    )
+    given = -(-step.input_bytes // BYTES_PER_TOKEN)
+    answered = -(-step.output_bytes // BYTES_PER_TOKEN)
+    cost = None
     if price is not None and step.cost_nano_usd is None:
-        guess = Usage(input_tokens=found.input_tokens, output_tokens=found.output_tokens)
+        guess = Usage(input_tokens=given, output_tokens=answered)
         cost, _ = price(guess, step.provider, step.model, step.start_ns)
-        found.cost_nano_usd = cost or 0
-    return found
+    return Unknown(calls=1, input_tokens=given, output_tokens=answered, cost_nano_usd=cost or 0)
 
 
 def amount_of(budget: Budget, spent: Spent) -> tuple[float, bool]:

@@ -73,7 +73,7 @@ class Conduct:
 
     __slots__ = (
         "_approved", "_by_kind", "_calls", "_counts", "_failed", "_met", "_models", "_refused",
-        "_required", "_requires", "_watches_failures", "violations",
+        "_requires", "_watches_failures", "violations",
     )  # fmt: skip
 
     def __init__(self, rules: Sequence[PolicyRule], approved: Collection[str] = ()) -> None:

@@ -16,10 +16,15 @@ NOUNS = {
 }  # fmt: skip
 
 
+def usd(value: float) -> str:
+    """Cents and above with two decimals, less with as many as it takes."""
+    return f"{value:.2f}" if value >= 1 else f"{value:.6f}".rstrip("0").rstrip(".")
+
+
 def amount(measure: str, value: float) -> str:
     """`0.42 USD`, `90 s`, `12 tool calls`."""
     if measure == "cost_usd":
-        return f"{value:.4g} USD"
+        return f"{usd(value)} USD"
     if measure == "wall_secs":
         return f"{value:.4g} s"
     return f"{value:,.10g} {NOUNS[measure]}"
@@ -53,7 +58,7 @@ def loop_text(sighting: Sighting) -> str:
     else:
         text = f"{count} plans in a row with nothing done in between"
     if sighting.cost_nano_usd:
-        text += f"; it cost {sighting.cost_nano_usd / NANO:.4g} USD"
+        text += f"; it cost {usd(sighting.cost_nano_usd / NANO)} USD"
     return text
 
 
