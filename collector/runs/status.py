@@ -11,26 +11,7 @@ from collector.runs.events import EventFacts
 from collector.runs.identity import Assembly, descend
 from otel_agentrun import semconv
 from otel_agentrun.step import Kind, Role, Status, Step
-
-STATUS_OF_STOP: Final = {
-    "completed": "completed",
-    "handoff": "completed",
-    **dict.fromkeys(
-        (
-            "error", "tool_failure", "model_error", "input_invalid", "max_iterations", "lost",
-        ),
-        "failed",
-    ),
-    **dict.fromkeys(
-        (
-            "budget_cost", "budget_tokens", "budget_steps", "budget_calls", "loop_detected",
-            "policy", "killed_by_operator", "rejected", "approval_expired", "cancelled",
-        ),
-        "killed",
-    ),
-    "budget_time": "timed_out",
-}  # fmt: skip
-"""Stop reason -> run status (docs/architecture.md)."""
+from otel_agentrun.stops import STATUS_OF_STOP
 
 MODE_OF_STOP: Final = {
     **dict.fromkeys(
