@@ -426,6 +426,24 @@ FINDING_EXPLANATION: Final = "agentrun.finding.explanation"
 FINDING_SPAN_IDS: Final = "agentrun.finding.span_ids"
 """string.  Spans that show it; 16 hex digits each, separated by commas.  Such as
 `eee19b7ec3c1b174,eee19b7ec3c1b175`."""
+FINDING_ID: Final = "agentrun.finding.id"
+"""string.  The same finding of the same run, however far it has grown.  Such as
+`5f7a6be1f58b4b0c9f9c2f2d5a3c8e10`."""
+FINDING_ACTION: Final = "agentrun.finding.action"
+"""string.  What the rule calls for: flag, warn, pause or kill.  Such as `flag`."""
+FINDING_AMOUNT: Final = "agentrun.finding.amount"
+"""double.  How much of a budget, how many repetitions, or which violation it is.  Such as `6`."""
+FINDING_COST_USD: Final = "agentrun.finding.cost_usd"
+"""double, USD.  What the repetitions cost.  Such as `0.012`."""
+FINDING_REVISION: Final = "agentrun.finding.revision"
+"""int.  Grows with what is known of the run; the finding with the greatest one counts.  Such as
+`12`."""
+FINDING_WITHDRAWN: Final = "agentrun.finding.withdrawn"
+"""boolean.  A late span has shown that there is nothing to find.  Such as `true`."""
+FINDING_PROCESS_FAILURE: Final = "agentrun.finding.process_failure"
+"""boolean.  The answer may be right, the way to it was not.  Such as `true`."""
+FINDING_DRY_RUN: Final = "agentrun.finding.dry_run"
+"""boolean.  The rule is on trial; nothing is done.  Such as `true`."""
 
 # Approvals.  A person is asked.
 APPROVAL_ID: Final = "agentrun.approval.id"
