@@ -17,7 +17,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from otel_agentrun.carriers import AgentRunPropagator, extract, inject
     from otel_agentrun.content import ContentPolicy
+    from otel_agentrun.current import attached
     from otel_agentrun.installation import Installation, install, uninstall
     from otel_agentrun.lifecycle import off, on
     from otel_agentrun.logs import RunLogFilter, RunLogProcessor
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
     from otel_agentrun.runs import Run, current_run, run
     from otel_agentrun.sampling import RecordAll
     from otel_agentrun.steps import handoff, model, plan, retrieve, tool, validate
+    from otel_agentrun.wrapping import wrap
 
 __all__ = [
+    "AgentRunPropagator",
     "AgentRunSpanProcessor",
     "ContentPolicy",
     "Installation",
@@ -36,8 +40,11 @@ __all__ = [
     "RunLogFilter",
     "RunLogProcessor",
     "Totals",
+    "attached",
     "current_run",
+    "extract",
     "handoff",
+    "inject",
     "install",
     "model",
     "off",
@@ -48,9 +55,11 @@ __all__ = [
     "tool",
     "uninstall",
     "validate",
+    "wrap",
 ]
 
 _MODULES: Final = {
+    "AgentRunPropagator": "carriers",
     "AgentRunSpanProcessor": "processor",
     "ContentPolicy": "content",
     "Installation": "installation",
@@ -59,8 +68,11 @@ _MODULES: Final = {
     "RunLogFilter": "logs",
     "RunLogProcessor": "logs",
     "Totals": "meter",
+    "attached": "current",
     "current_run": "runs",
+    "extract": "carriers",
     "handoff": "steps",
+    "inject": "carriers",
     "install": "installation",
     "model": "steps",
     "off": "lifecycle",
@@ -71,6 +83,7 @@ _MODULES: Final = {
     "tool": "steps",
     "uninstall": "installation",
     "validate": "steps",
+    "wrap": "wrapping",
 }
 """Public name -> the module that has it."""
 
