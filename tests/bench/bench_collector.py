@@ -1,12 +1,13 @@
 """The whole collector under load: what it sustains, where the time goes, how late a run row is.
 
-    python -m tests.bench.bench_collector [--seconds 20] [--concurrency 4] [--rate 0]
+    python -m tests.bench.bench_collector [--seconds 20] [--concurrency 4] [--rate 0] [--mix]
 
 Starts `agentrun up` on an embedded store in a temporary folder with everything switched on, sends
-25-span runs of 1.4 KB spans in requests of 512 (tests/bench/otlp_load.py), and waits until all
-of it is stored.  Ack latency is the sender's; span-to-run is the collector's own metric, from the
-arrival of a request until the runs of its spans can be queried.  Prints one JSON object.  Talks to
-127.0.0.1 only and ends by itself.
+25-span runs of 1.4 KB spans in requests of 512 (tests/bench/otlp_load.py), or with --mix the
+captures of all dialects (tests/bench/mix.py), and waits until all of it is stored.  Ack latency is
+the sender's; span-to-run is the collector's own metric, from the arrival of a request until the
+runs of its spans can be queried.  Prints one JSON object.  Talks to 127.0.0.1 only and ends by
+itself.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tests.support.process import CollectorProcess
 
 POLL_SECS = 0.5
 SETTLE_SECS = 180.0
+MIX_COPIES = 4
 
 
 def cpu_by_thread(collector: CollectorProcess) -> dict[str, float]:
@@ -82,6 +84,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
                     "--endpoint", f"127.0.0.1:{collector.ports['grpc']}",
                     "--seconds", str(args.seconds), "--concurrency", str(args.concurrency),
                     "--rate", str(args.rate), "--batch", str(args.batch),
+                    *(("--mix", str(MIX_COPIES)) if args.mix else ()),
                 ],
                 capture_output=True, text=True, check=True,
             )  # fmt: skip
@@ -131,6 +134,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--rate", type=float, default=0, help="spans/s, open loop; 0: closed loop")
     parser.add_argument("--decoders", type=int, default=1)
+    parser.add_argument("--mix", action="store_true", help="spans of all dialects (mix.py)")
     print(json.dumps(measure(parser.parse_args()), indent=1))  # noqa: T201
 
 

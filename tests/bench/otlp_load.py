@@ -319,6 +319,8 @@ class Payload:
                 times.append(at)
             elif number == 11:
                 times += [a for n, w, a, _ in fields(data, at, stop) if n == 1 and w == 1]
+            elif number == 13:
+                ids += [a for n, _, a, z in fields(data, at, stop) if n in (1, 2) and z > a]
 
     def stamp(self, number: int, shift_ns: int) -> bytes:
         self.array[self.id_index] = np.array([number], ">u4").view(np.uint8)
@@ -446,7 +448,14 @@ class HttpSender:
 class Load:
     def __init__(self, args):
         self.args = args
-        self.pool = build_pool(args.pool, args.batch, args.seed, loop_fraction=args.loop_fraction)
+        if args.mix:
+            from tests.bench.mix import build_mix
+
+            self.pool = build_mix(args.mix, args.batch, args.seed)
+        else:
+            self.pool = build_pool(
+                args.pool, args.batch, args.seed, loop_fraction=args.loop_fraction
+            )
         self.lock = threading.Lock()
         self.payload_locks = [threading.Lock() for _ in self.pool]
         self.sequence = 0
@@ -615,6 +624,10 @@ def parse_args(argv=None):
     parser.add_argument(
         "--pool", type=int, default=256, help="distinct runs built before the start"
     )
+    parser.add_argument(
+        "--mix", type=int, default=0, metavar="COPIES",
+        help="send the spans of all captures, so many copies of each, instead of a pool of runs",
+    )  # fmt: skip
     parser.add_argument(
         "--loop-fraction", type=float, default=0.02, help="runs that repeat one tool call"
     )
