@@ -1,0 +1,1 @@
+"""Runs over processes, threads and requests."""
