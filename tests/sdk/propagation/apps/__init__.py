@@ -1,0 +1,1 @@
+"""Applications of several processes, as users write them; test_hops.py runs them."""
