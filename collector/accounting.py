@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from collector.model import Signal
+from otel_agentrun import semconv
+from otel_agentrun.step import Event
 
 REASONS_MAX: Final = 64
 """Distinct reasons per signal and term; further ones are counted as `other`, so that a reason taken
@@ -125,6 +127,8 @@ class Snapshot:
     """By component (`store`, `journal`, ...)."""
     unrecognized: Mapping[str, int]
     """Agent-looking spans that no dialect read, by scope."""
+    findings: Mapping[tuple[str, str], int]
+    """New findings by (rule, kind)."""
     held_secs: float
     """How long requests waited for the store to catch up, in all."""
 
@@ -146,6 +150,7 @@ class Accounting:
         self._flush_failures: Counter[str] = Counter()
         self._last_errors: dict[str, LastError] = {}
         self._unrecognized: Counter[str] = Counter()
+        self._findings: Counter[tuple[str, str]] = Counter()
         self._held_secs = 0.0
 
     def pending(self, signal: Signal) -> int:
@@ -242,6 +247,14 @@ class Accounting:
         with self._lock:
             self._last_errors[component] = LastError(at_ns=at_ns, message=message)
 
+    def found(self, findings: Iterable[Event]) -> None:
+        """New findings, by rule and kind."""
+        with self._lock:
+            for event in findings:
+                said = event.attributes
+                key = (said.get(semconv.FINDING_RULE, ""), said.get(semconv.FINDING_KIND, ""))
+                self._findings[key] += 1
+
     # Reading.
 
     def snapshot(self) -> Snapshot:
@@ -255,6 +268,7 @@ class Accounting:
                 flush_failures=dict(self._flush_failures),
                 last_errors=dict(self._last_errors),
                 unrecognized=dict(self._unrecognized),
+                findings=dict(self._findings),
                 held_secs=self._held_secs,
             )
 

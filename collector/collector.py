@@ -24,6 +24,7 @@ from collector.pipeline import Pipeline
 from collector.redaction import load_or_create_key
 from collector.runs.assembler import Assembler, Stored, Unknown
 from collector.runs.events import ERASED, make_event
+from collector.runs.judge import RulesInForce
 from collector.runs.run import DeadLetter, Run
 from collector.store import documents
 from collector.store.client import Store
@@ -34,6 +35,7 @@ from collector.store.recall import Recall
 from collector.store.writer import Flush, Writer, inserts
 from otel_agentrun import dialects
 from otel_agentrun.redact import Redactor
+from otel_agentrun.rules import DEFAULTS, Ruleset, RulesFile
 from otel_agentrun.step import Event
 
 log = logging.getLogger(__name__)
@@ -79,7 +81,9 @@ class Collector:
             for kind, items in self.journal.recovered.items():
                 self.accounting.recovered(records.SIGNAL_OF[kind], items)
             self.intake = JournalIntake(pool, self.journal, self.accounting)
-            self.assembler = Assembler(settings.assembler(config), settings.pricing(config.prices))
+            pricing = settings.pricing(config.prices)
+            self.rules = RulesInForce(Ruleset(RulesFile(), DEFAULTS), pricing.model)
+            self.assembler = Assembler(settings.assembler(config), pricing, self.rules)
             self.pipeline = Pipeline(
                 journal=self.journal,
                 assembler=self.assembler,

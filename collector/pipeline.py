@@ -146,6 +146,8 @@ class Pipeline:
         self._connected = False
         self._ended = False
         self._left = False
+        self._recording: Future[Position] | None = None
+        """Findings of the last flush, on their way into the journal."""
         """`stop` did not wait for what hangs: from now on the journal belongs to others."""
         self._thread = threading.Thread(target=self._run, name="fold", daemon=True)
         self._housekept = 0.0
@@ -205,9 +207,15 @@ class Pipeline:
 
         Raises StoreError when the store does not take it.
         """
-        while (entry := self._journal.next(0.0)) is not None:
-            self._take(entry)
-        self._flush()
+        while True:
+            while (entry := self._journal.next(0.0)) is not None:
+                self._take(entry)
+            self._flush()
+            if self._recording is None:
+                break
+            # What rules found in this flush comes back through the journal.
+            self._recording.result()
+            self._recording = None
         self._await_write()
         if self.failure:
             raise StoreError(self.failure, "Wait until the store works again.")
@@ -219,7 +227,7 @@ class Pipeline:
     def close_runs(self) -> int:
         """In the fold thread: close all open runs as if the quiet period had passed."""
         events = self._assembler.quiet(time.time_ns(), everything=True)
-        self._record(events)
+        self._record(events, self._assembler.not_closed)
         return len(events)
 
     # ------------------------------------------------------------------ the fold thread
@@ -381,7 +389,7 @@ class Pipeline:
         now_ns = time.time_ns()
         self.open_runs = self._assembler.open_runs
         self._look_again(now_ns)
-        self._record(self._assembler.quiet(now_ns))
+        self._record(self._assembler.quiet(now_ns), self._assembler.not_closed)
         self._assembler.forget(now_ns)
         if not self._pending.since and (self._writing is None or self._writing.done()):
             letters = self._dead_letters()
@@ -410,15 +418,27 @@ class Pipeline:
         self._insist(look, "recall")
         self._flush(always=True)
 
-    def _record(self, events: Sequence[Event]) -> None:
-        """Journal closing events; they come back through `next`."""
+    def _record(
+        self, events: Sequence[Event], not_recorded: Callable[[], None]
+    ) -> Future[Position] | None:
+        """Journal events of the collector's own; they come back through `next`."""
         if not events:
-            return
+            return None
         try:
-            self._journal.append(RecordKind.EVENT, records.encode_events(list(events)), len(events))
+            recording = self._journal.append(
+                RecordKind.EVENT, records.encode_events(list(events)), len(events)
+            )
         except RetryableError as error:
-            self._assembler.not_closed()
+            not_recorded()
             log.warning("events_not_recorded", extra={"events": len(events), "reason": str(error)})
+            return None
+
+        def done(recorded: Future[Position]) -> None:
+            if recorded.exception() is not None:
+                self._commands.put(not_recorded)
+
+        recording.add_done_callback(done)
+        return recording
 
     # ------------------------------------------------------------------ flushing
 
@@ -434,6 +454,10 @@ class Pipeline:
         for key, error in self._assembler.failures:
             log.error("group_not_folded", extra={"group": key}, exc_info=error)
         self._assembler.failures.clear()
+        found = [event for event, _ in changes.findings]
+        self._recording = self._record(found, self._assembler.not_recorded)
+        if self._recording is not None:
+            self._accounting.found(event for event, is_new in changes.findings if is_new)
         flush = Flush(
             spans=pending.spans,
             logs=pending.logs,

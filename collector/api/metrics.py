@@ -249,6 +249,12 @@ def _beside(snapshot: Snapshot) -> Iterator[Metric]:
     for scope, spans in sorted(snapshot.unrecognized.items()):
         strangers.add_metric([scope], spans)
     yield strangers
+    findings = CounterMetricFamily(
+        "agentrun_findings", "New findings of rules, by rule and kind.", labels=["rule", "kind"]
+    )
+    for (rule, kind), number in sorted(snapshot.findings.items()):
+        findings.add_metric([rule, kind], number)
+    yield findings
     errors = GaugeMetricFamily(
         "agentrun_last_error_timestamp_seconds",
         "When a component last failed; /readyz and the log say how.",

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from collector.runs.events import RUN_CLOSED, RUN_HEARTBEAT, make_event
 from collector.runs.group import TraceGroup
+from collector.runs.judge import RulesInForce
 from collector.runs.run import Changes, PlacedStep, Removed, Run
 from collector.runs.trace import NO_PRICING, Added, Pricing
 from otel_agentrun import semconv
@@ -84,8 +85,12 @@ class Assembler:
     """Not thread-safe: one thread folds."""
 
     def __init__(
-        self, settings: AssemblerSettings | None = None, pricing: Pricing = NO_PRICING
+        self,
+        settings: AssemblerSettings | None = None,
+        pricing: Pricing = NO_PRICING,
+        rules: RulesInForce | None = None,
     ) -> None:
+        self._rules = rules
         self._settings = settings or AssemblerSettings()
         self._pricing = pricing
         self._by_key: dict[str, Held] = {}
@@ -194,6 +199,7 @@ class Assembler:
         runs: list[Run] = []
         removed: list[Removed] = []
         events: list[tuple[Event, str, str]] = []
+        findings: list[tuple[Event, bool]] = []
         for held in self._dirty.values():
             try:
                 changes = held.group.changes()
@@ -204,10 +210,15 @@ class Assembler:
             runs += changes.runs
             removed += changes.removed
             events += changes.events
+            findings += changes.findings
             self._sort(held)
         self._dirty.clear()
         return Changes(
-            steps=tuple(steps), runs=tuple(runs), removed=tuple(removed), events=tuple(events)
+            steps=tuple(steps),
+            runs=tuple(runs),
+            removed=tuple(removed),
+            events=tuple(events),
+            findings=tuple(findings),
         )
 
     def quiet(self, now_ns: int, *, everything: bool = False) -> list[Event]:
@@ -225,6 +236,12 @@ class Assembler:
         """Closing events could not be recorded: `quiet` is to give them again."""
         for held in self._open.values():
             held.closing = False
+
+    def not_recorded(self) -> None:
+        """Findings could not be recorded: `changes` is to give them again."""
+        for held in (*self._open.values(), *self._ended.values()):
+            if held.group.not_recorded():
+                self._dirty[id(held)] = held
 
     def silent(self, now_ns: int) -> list[str]:
         """Traces of which others may have written: of groups nothing came of for the linger time,
@@ -322,7 +339,7 @@ class Assembler:
         return list(gone.values())
 
     def _hold(self, key: str) -> Held:
-        held = Held(TraceGroup(self._pricing), [key])
+        held = Held(TraceGroup(self._pricing, self._rules), [key])
         self._evicted.pop(key, None)
         self._by_key[key] = held
         self._open[id(held)] = held

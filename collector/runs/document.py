@@ -83,7 +83,16 @@ def run_document(run: Run, input: str | None = None, output: str | None = None) 
         **_money(run.own, run.cost_confidence, ""),
         **_money(run.total, run.cost_confidence_total, "_total"),
         **_texts(run, "cost_source", "price_version"),
-        "budgets": [],
+        "budgets": [
+            {
+                "rule": use.rule,
+                "kind": use.kind,
+                "limit": use.limit,
+                "used": use.used,
+                "remaining": use.remaining,
+            }
+            for use in run.budgets
+        ],
         "pending_approvals": [],
         "models": list(run.models),
         "providers": list(run.providers),

@@ -104,6 +104,9 @@ class EventFacts:
     revenue_nano_usd: int = 0
     quality: dict[str, str] | None = None
     findings: list[Event] | None = None
+    """Of each finding the event that counts, by time."""
+    process_failure: bool = False
+    """A finding says that the run got where it is in a wrong way."""
 
 
 def read_events(events: Iterable[Event]) -> EventFacts:
@@ -144,7 +147,34 @@ def read_events(events: Iterable[Event]) -> EventFacts:
             ) or attributes.get("gen_ai.evaluation.score.value", "")
         elif event.name == FINDING:
             facts.findings.append(event)
+    if facts.findings:
+        facts.findings = standing_findings(facts.findings)
+        facts.process_failure = any(
+            event.attributes.get(semconv.FINDING_PROCESS_FAILURE) == "true"
+            for event in facts.findings
+        )
     return facts
+
+
+def standing_findings(events: Iterable[Event]) -> list[Event]:
+    """Of the events about one finding the one with the greatest standing, unless it withdraws it;
+    by time."""
+    found: dict[str, Event] = {}
+    for event in events:
+        finding_id = event.attributes.get(semconv.FINDING_ID) or event.event_id
+        known = found.get(finding_id)
+        if known is None or standing(event) > standing(known):
+            found[finding_id] = event
+    kept = (e for e in found.values() if semconv.FINDING_WITHDRAWN not in e.attributes)
+    return sorted(kept, key=lambda event: (event.at_ns, event.event_id))
+
+
+def standing(event: Event) -> tuple[int, int, str]:
+    """Who knew most of the run when it was found; of several events about one finding the one with
+    the greatest standing counts."""
+    text = event.attributes.get(semconv.FINDING_REVISION, "")
+    known = int(text) if text.isdecimal() and len(text) < 19 else 0
+    return (known, event.at_ns, event.event_id)
 
 
 def nano_usd(text: str) -> int:

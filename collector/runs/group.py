@@ -6,12 +6,13 @@ was last asked.  Restoring one from the store is adding what the store has of it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from collector.runs.bucket import HIDDEN, Node
 from collector.runs.events import RUN_HEARTBEAT, RUN_STARTED
 from collector.runs.identity import Assembly, assemble, group_id
+from collector.runs.judge import Judge, RulesInForce
 from collector.runs.notes import is_note, noted
 from collector.runs.run import Changes, PlacedStep, Removed, Run
 from collector.runs.summary import summarize
@@ -31,10 +32,11 @@ class TraceGroup:
     """Traces that are folded together, and the events of their runs."""
 
     __slots__ = (
-        "_notes", "_placed", "_pricing", "_written", "events", "open_runs", "size", "traces",
+        "_judge", "_left", "_notes", "_placed", "_pricing", "_written", "events", "open_runs",
+        "size", "traces",
     )  # fmt: skip
 
-    def __init__(self, pricing: Pricing = NO_PRICING) -> None:
+    def __init__(self, pricing: Pricing = NO_PRICING, rules: RulesInForce | None = None) -> None:
         self.traces: dict[str, Trace] = {}
         self.events: dict[str, Event] = {}
         self.size = 0
@@ -48,6 +50,9 @@ class TraceGroup:
         """run id -> (start time, workspace) of the rows in the store: the rest of their keys."""
         self._placed: dict[str, tuple[str, str]] = {}
         """event id -> (run id, group id) it was last written with."""
+        self._judge = Judge(rules) if rules is not None else None
+        self._left: set[str] = set()
+        """Runs that have lost steps to others since the last `changes`; "" is any."""
 
     def add(self, step: Step) -> Added:
         """Take one step in; only `DUPLICATE` and `OLDER` change nothing."""
@@ -59,6 +64,8 @@ class TraceGroup:
         added = trace.add(step)
         if added is Added.NEW:
             self.size += 1
+            if self._judge is not None:
+                self._judge.settled = False
         return added
 
     def add_event(self, event: Event) -> bool:
@@ -84,12 +91,17 @@ class TraceGroup:
     def restore(self, steps: Iterable[Step], events: Iterable[Event], runs: Iterable[Run]) -> None:
         """Take in what the store has of this group: nothing of it needs to be written again,
         unless folding it with what is here moves it."""
+        fresh = self.size > 0
+        ended = True
         for run in runs:
             self._written.setdefault(run.run_id, _row_key(run))
+            ended = ended and run.ended_at_ns > 0
         for step in steps:
             self.add(step)
         for event in events:
             self.add_event(event)
+        if self._judge is not None:
+            self._judge.settled = ended and not fresh
 
     def absorb(self, other: TraceGroup) -> None:
         """Join two groups: a link, a shared run id or conversation ties their traces."""
@@ -99,6 +111,9 @@ class TraceGroup:
         self._placed |= other._placed
         self._written |= other._written
         self.size += other.size
+        self._left.add("")
+        if self._judge is not None:
+            self._judge.settled = False
 
     def untie(self) -> None:
         """Break the cycles between nodes and buckets: the group is not used any more, and its
@@ -145,13 +160,57 @@ class TraceGroup:
         for assembly in assemblies:
             self._place(assembly, runs[assembly.run_id], steps)
         self._hide(assemblies, steps)
+        findings = self._judged(assemblies, runs, steps) if self._judge is not None else ()
         removed = self._removed(runs, _owners(assemblies))
         self._written = {run_id: _row_key(run) for run_id, run in runs.items()}
         self.open_runs = sum(run.ended_at_ns == 0 for run in runs.values())
         events = self._moved_events()
         return Changes(
-            steps=tuple(steps), runs=tuple(runs.values()), removed=removed, events=events
+            steps=tuple(steps),
+            runs=tuple(runs.values()),
+            removed=removed,
+            events=events,
+            findings=findings,
         )
+
+    def not_recorded(self) -> bool:
+        """Findings of `changes` could not be journaled: whether it has some to give again."""
+        return self._judge is not None and self._judge.not_recorded()
+
+    def _judged(
+        self, assemblies: list[Assembly], runs: dict[str, Run], placed: list[PlacedStep]
+    ) -> tuple[tuple[Event, bool], ...]:
+        """What the rules find that is not recorded yet, and whether it is new."""
+        assert self._judge is not None
+        left, self._left = self._left, set()
+        events = self._events_by_run(assemblies)
+        return tuple(
+            self._judge.judge(assemblies, runs, placed, left, self._whole, events, self.size)
+        )
+
+    def _whole(self, assembly: Assembly) -> Iterator[PlacedStep]:
+        """All steps of a run as rules see them, the roots of its child runs included."""
+        root = assembly.root if assembly.parent is not None else None
+        nodes = [node for bucket in assembly.buckets for node in bucket.nodes]
+        for node in nodes:
+            step = node.step
+            if step is root:
+                continue
+            counted = step.kind in COUNTED and not node.duplicate_of
+            yield PlacedStep(
+                step=step,
+                run_id=assembly.run_id,
+                group_id="",
+                revision=0,
+                counted=counted,
+                duplicate_of=node.duplicate_of,
+                cost_nano_usd=self._cost(node)[0] if counted else None,
+            )
+        for child in assembly.children:
+            if child.root is not None:
+                yield PlacedStep(
+                    step=child.root, run_id=assembly.run_id, group_id="", revision=0, counted=False
+                )
 
     def _fold(self, assemblies: list[Assembly]) -> dict[str, Run]:
         identifier, revision = self.group_id, self.revision
@@ -212,6 +271,8 @@ class TraceGroup:
         root = assembly.root
         for bucket in assembly.buckets:
             moved = bucket.placed_as != as_
+            if moved and bucket.placed_as is not None and bucket.placed_as[0] != as_[0]:
+                self._left |= {bucket.placed_as[0], as_[0]}
             bucket.placed_as = as_
             fresh, bucket.fresh = bucket.fresh, []
             for node in bucket.nodes if moved else fresh:
@@ -249,6 +310,7 @@ class TraceGroup:
                     if id(told) in shown or told.placed_as in (None, HIDDEN):
                         continue
                     told.placed_as = HIDDEN
+                    self._left.add("")
                     steps += [
                         PlacedStep(
                             step=node.step,

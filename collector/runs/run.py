@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
+from otel_agentrun.rules.finding import BudgetUse
 from otel_agentrun.step import Event, Step, value
 
 
@@ -140,6 +141,8 @@ class Run:
     summary: str = ""
     out_of_scope: bool = False
     findings: tuple[Finding, ...] = ()
+    budgets: tuple[BudgetUse, ...] = ()
+    """How far the budgets that apply to it are used up, by it and its descendants."""
     quality: Mapping[str, str] = field(default_factory=dict)
     """Name of an evaluation or feedback -> its latest score or label, as text."""
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -208,3 +211,5 @@ class Changes:
     removed: tuple[Removed, ...] = ()
     events: tuple[tuple[Event, str, str], ...] = ()
     """(event, run id, group id)."""
+    findings: tuple[tuple[Event, bool], ...] = ()
+    """What rules found, to be journaled, and whether it is new: not folded yet."""

@@ -85,7 +85,7 @@ def conclude(run: Assembly, buckets: Iterable[Bucket], facts: EventFacts) -> Con
         return Conclusion(
             status="completed",
             stop_reason=stated or "completed",
-            outcome=facts.outcome or "success",
+            outcome=facts.outcome or ("process_failure" if facts.process_failure else "success"),
             root_missing=missing,
         )
     return _failed(stated, failing, fault, facts, missing)

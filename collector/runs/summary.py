@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from collector.runs.bucket import Bucket, Tally
 from collector.runs.events import EventFacts, read_events
@@ -130,6 +130,7 @@ def _run(
 ) -> Run:
     buckets = [bucket for bucket in run.buckets if bucket.nodes]
     labels = _labels(run, buckets)
+    said: dict[str, Any] = {name: labels.get(name, "") for name in LABELS}
     conclusion = conclude(run, buckets, facts)
     open_ = conclusion.status in ("initiated", "running", "paused")
     root = run.root
@@ -153,7 +154,7 @@ def _run(
         child_run_ids=tuple(sorted(child.run_id for child in run.children)),
         trace_ids=_trace_ids(buckets),
         root_span_id=root.span_id if root else "",
-        **{name: labels.get(name, "") for name in LABELS},
+        **said,
         agent_name=_agent_name(run, buckets),
         agent_id=_first(step.agent_id for step in own_roots(run)) or labels.get("agent_id", ""),
         status=conclusion.status,

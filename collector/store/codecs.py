@@ -148,6 +148,11 @@ TUPLES_OF_TIMES: Final = Codec(
     lambda column: [tuple(row) for row in column.cast(pa.list_(pa.int64())).to_pylist()],
     (),
 )
+TUPLES_OF_NUMBERS: Final = Codec(
+    _or_repaired(pa.list_(pa.float64()), lambda row: [float(value) for value in row]),
+    lambda column: [tuple(row) for row in column.to_pylist()],
+    (),
+)
 
 BY_ANNOTATION: Final[Mapping[str, Codec]] = {
     "str": TEXT,

@@ -20,6 +20,7 @@ from collector.store.codecs import (
     TEXT,
     TIMES,
     TUPLES,
+    TUPLES_OF_NUMBERS,
     TUPLES_OF_TIMES,
     TUPLES_OF_TUPLES,
     UINT,
@@ -27,6 +28,7 @@ from collector.store.codecs import (
     to_list,
 )
 from collector.store.step_columns import camel
+from otel_agentrun.rules.finding import BudgetUse
 from otel_agentrun.step import Event, Step
 
 
@@ -65,6 +67,7 @@ RUN: Final = _fields(
         "own": None,
         "total": None,
         "findings": None,
+        "budgets": None,
     },
 )
 OWN: Final = _fields(Counts, {})
@@ -80,13 +83,20 @@ FINDINGS: Final = (
     Field("Findings.SpanIds", "span_ids", TUPLES_OF_TUPLES),
     Field("Findings.Timestamp", "at_ns", TUPLES_OF_TIMES),
 )
+BUDGETS: Final = (
+    Field("Budgets.Rule", "rule", TUPLES),
+    Field("Budgets.Kind", "kind", TUPLES),
+    Field("Budgets.Limit", "limit", TUPLES_OF_NUMBERS),
+    Field("Budgets.Used", "used", TUPLES_OF_NUMBERS),
+    Field("Budgets.Remaining", "remaining", TUPLES_OF_NUMBERS),
+)
 SPAN_COLUMNS: Final = ("InputTraceId", "InputSpanId", "OutputTraceId", "OutputSpanId")
 
 STEP_COLUMNS: Final = (*step_columns.COLUMNS, *(field.column for field in PLACED))
 RUN_COLUMNS: Final = (
     *(field.column for field in RUN),
     *SPAN_COLUMNS,
-    *(field.column for field in (*OWN, *TOTAL, *FINDINGS)),
+    *(field.column for field in (*OWN, *TOTAL, *FINDINGS, *BUDGETS)),
 )
 EVENT_COLUMNS: Final = (*(field.column for field in EVENT), "RunId", "GroupId")
 
@@ -176,6 +186,12 @@ def run_rows(
         columns[field.column] = field.codec.encode(
             [tuple(map(get, run.findings)) if run.findings else () for run in every]
         )
+    if not sparse or any(run.budgets for run in every):
+        for field in BUDGETS:
+            get = attrgetter(field.attribute)
+            columns[field.column] = field.codec.encode(
+                [tuple(map(get, run.budgets)) if run.budgets else () for run in every]
+            )
     columns["ReplacedBy"] = TEXT.encode([*(r.replaced_by for r in removed), *("" for _ in runs)])
     columns["IsDeleted"] = pa.array([1] * len(gone) + [0] * len(runs), pa.uint8())
     return pa.table(columns)
@@ -187,9 +203,16 @@ def runs_of(rows: pa.Table) -> list[Run]:
         return []
     spans = zip(*(_column(rows, name) for name in SPAN_COLUMNS), strict=True)
     findings = zip(*(field.codec.decode(rows[field.column]) for field in FINDINGS), strict=True)
+    budgets = zip(*(field.codec.decode(rows[field.column]) for field in BUDGETS), strict=True)
     found = []
-    for values, own, total, (in_trace, in_span, out_trace, out_span), parts in zip(
-        _values(rows, RUN), _values(rows, OWN), _values(rows, TOTAL), spans, findings, strict=True
+    for values, own, total, (in_trace, in_span, out_trace, out_span), parts, uses in zip(
+        _values(rows, RUN),
+        _values(rows, OWN),
+        _values(rows, TOTAL),
+        spans,
+        findings,
+        budgets,
+        strict=True,
     ):
         found.append(
             Run(
@@ -201,6 +224,10 @@ def runs_of(rows: pa.Table) -> list[Run]:
                 findings=tuple(
                     Finding(**dict(zip((f.attribute for f in FINDINGS), part, strict=True)))
                     for part in zip(*parts, strict=True)
+                ),
+                budgets=tuple(
+                    BudgetUse(**dict(zip((f.attribute for f in BUDGETS), part, strict=True)))
+                    for part in zip(*uses, strict=True)
                 ),
             )
         )
