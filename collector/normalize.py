@@ -261,10 +261,17 @@ def _links_of(batch: pa.RecordBatch) -> dict[int, Sequence[tuple[str, str]]]:
 
 
 def events_of(batch: pa.RecordBatch) -> list[Event]:
-    """The log records of a LOGS batch that the fold reads: events of ours and GenAI ones."""
+    """The log records of a LOGS batch that the fold reads: events of ours and GenAI ones, and
+    nameless records that a dialect knows by how they begin."""
     if batch.num_rows == 0:
         return []
-    chosen = pc.is_in(batch.column("EventName"), value_set=FOLDED_ARRAY)
+    names = batch.column("EventName")
+    chosen = pc.is_in(names, value_set=FOLDED_ARRAY)
+    nameless = pc.equal(names, "")
+    if nameless.true_count:
+        for begin in dialects.NOTE_BODIES:
+            begins = pc.starts_with(batch.column("Body"), begin)
+            chosen = pc.or_(chosen, pc.and_(nameless, begins))
     rows = batch.filter(chosen)
     if rows.num_rows == 0:
         return []
@@ -294,7 +301,8 @@ def events_of(batch: pa.RecordBatch) -> list[Event]:
             attributes=attributes,
             body=body,
         )
-        kept = note(event, dialects.event_step_fields(event)) if is_note(event) else event
+        is_noted = is_note(event) or not name
+        kept = note(event, dialects.event_step_fields(event)) if is_noted else event
         if kept is not None:
             found.append(kept)
     return found

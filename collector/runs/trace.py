@@ -116,6 +116,8 @@ class Trace:
         """Put a step in the place of its span's, from which it differs in what notes can say."""
         node = self.nodes[step.span_id]
         before, node.step = node.step, step
+        if step.usage != before.usage:
+            self.stale = True  # the call is counted, priced and perhaps told from others by it
         if self.stale or node.call is None:
             return
         steps = node.call.find().steps

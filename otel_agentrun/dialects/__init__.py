@@ -46,6 +46,7 @@ from otel_agentrun.dialects.told import steps as told_steps
 from otel_agentrun.step import Event, Kind, Role, SpanView, Status, Step
 
 __all__ = [
+    "NOTE_BODIES",
     "REVISION",
     "Content",
     "Mappings",
@@ -94,6 +95,8 @@ ALL = (*ORDER, UNRECOGNIZED)
 SHAPES = Shapes(ORDER, UNRECOGNIZED)
 IN_FORCE = NO_MAPPINGS
 
+NOTE_BODIES: Final = (semantic_kernel.USAGE_LOG,)
+"""How log records without an event name begin that `event_step_fields` reads."""
 KEYS_CACHED_MAX: Final = 65_536
 TELLING: Final = frozenset({Kind.MODEL, Kind.RUN})
 
@@ -212,8 +215,8 @@ def is_logic_event(name: str) -> bool:
 
 
 def event_step_fields(event: Event) -> Mapping[str, Any]:
-    """Step fields that a log record adds to its span (`tool_requests`, `finish_reasons`)."""
-    return genai.log_fields(event)
+    """What a log record adds to its span's step: `tool_requests`, `finish_reasons`, `usage`."""
+    return genai.log_fields(event) if event.name else semantic_kernel.log_fields(event)
 
 
 def task(of: Content) -> str | None:

@@ -7,18 +7,19 @@ messages in log records that carry their name as an attribute, and tools named `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from otel_agentrun.dialects import genai, handoffs, kinds
-from otel_agentrun.dialects.tables import Found, Labels
-from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest
+from otel_agentrun.dialects.tables import Found, Labels, as_count
+from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, Usage
 
 NAME: Final = "semantic_kernel"
 CHECKED: Final = "semantic-kernel 1.45 (agents; OpenAI chat completions)"
 CANNOT_TELL: Final[tuple[str, ...]] = (
-    "Cached and reasoning tokens: they are only in the wording of a log line of the OpenAI "
-    "connector, which is not read.",
+    "Cached and reasoning tokens, unless log records are sent, too (level INFO): they are only in "
+    "the wording of one that the OpenAI connector writes.",
     "Messages and arguments, unless sensitive diagnostics are switched on.",
     "That auto-invocation stopped at its limit: the run ends like any other.",
 )
@@ -26,6 +27,20 @@ CANNOT_TELL: Final[tuple[str, ...]] = (
 SCOPES: Final = "semantic_kernel."
 LOOP: Final = "AutoFunctionInvocationLoop"
 """A span around all model and tool calls of one request."""
+
+USAGE_LOG: Final = "OpenAI usage: CompletionUsage("
+"""How the body of a log record begins that says what a call used: `repr` of the answer's usage.
+
+It has the ids of the model span and no event name (semantic_kernel/connectors/ai/open_ai/services/
+open_ai_handler.py, `store_usage`).
+"""
+USED: Final[Mapping[str, re.Pattern[str]]] = {
+    "input_tokens": re.compile(r"prompt_tokens=(\d+)"),
+    "output_tokens": re.compile(r"completion_tokens=(\d+)"),
+    "cache_read_tokens": re.compile(r"cached_tokens=(\d+)"),
+    "cache_write_tokens": re.compile(r"cache_write_tokens=(\d+)"),
+    "reasoning_tokens": re.compile(r"reasoning_tokens=(\d+)"),
+}
 
 KEYS: Final[Mapping[str, tuple[str, ...]]] = genai.KEYS
 ALSO_READ: Final = genai.ALSO_READ
@@ -75,6 +90,18 @@ def _function(tool_name: str) -> str:
 
 def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
     return genai.tool_requests(span, found)
+
+
+def log_fields(event: Event) -> Mapping[str, Any]:
+    """Step fields that a usage log record adds to its span."""
+    if not event.body.startswith(USAGE_LOG):
+        return {}
+    counts = {
+        field: as_count(matched.group(1))
+        for field, pattern in USED.items()
+        if (matched := pattern.search(event.body)) is not None
+    }
+    return {"usage": Usage(**counts)} if counts else {}
 
 
 def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, Any]:

@@ -108,11 +108,15 @@ def _any_step(rng: random.Random, span: int, parent: int, start: int, end: int) 
     return a_step(span, parent, kind=kind, **fields)
 
 
-def a_note(span: int, *tools: str, at: int = 0, reason: str = "") -> Event:
+def a_note(
+    span: int, *tools: str, at: int = 0, reason: str = "", used: Usage | None = None
+) -> Event:
     """A log record by which the model call in span number `span` asked for tools."""
     said: dict[str, Any] = {"tool_requests": asks(*tools)} if tools else {}
     if reason:
         said["finish_reasons"] = (reason,)
+    if used is not None:
+        said["usage"] = used
     record = make_event(
         "gen_ai.choice",
         BASE_NS + at * MS,
@@ -128,7 +132,9 @@ def a_note(span: int, *tools: str, at: int = 0, reason: str = "") -> Event:
 def _any_event(rng: random.Random, number: int) -> Event:
     if rng.random() < 0.3:
         tools = ["search"] * rng.randrange(0, 3)
-        return a_note(rng.randrange(1, 9), *tools, at=number, reason="stop")
+        cached = rng.choice([None, 0, 5, 50])
+        used = rng.choice([None, Usage(cache_read_tokens=cached), Usage(input_tokens=70)])
+        return a_note(rng.randrange(1, 9), *tools, at=number, reason="stop", used=used)
     name = rng.choice(
         [names.RUN_ENDED, names.RUN_CLOSED, names.FEEDBACK, names.EVALUATION, names.PAYMENT]
     )

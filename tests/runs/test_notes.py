@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 
@@ -9,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collector.normalize import events_of
+from collector.receiver.decode import Decoder
 from collector.runs.group import TraceGroup, fold
-from collector.runs.notes import note, noted
+from collector.runs.notes import is_note, note, noted
 from otel_agentrun import dialects
-from otel_agentrun.step import Event, Kind, Step
+from otel_agentrun.step import Event, Kind, Step, Usage
 from tests.runs.builders import BASE_NS, TRACE, a_note, agent, asks, model, tool, trace_groups
 
 
@@ -92,7 +95,7 @@ def test_a_restored_step_that_was_amended_is_amended_alike(
     """The store has the step as the first notes left it, not as its span said it."""
     steps, events = group
     notes = [
-        a_note(int(step.span_id, 16), "search", at=at)
+        a_note(int(step.span_id, 16), "search", at=at, used=Usage(cache_read_tokens=at))
         for step in steps
         if step.kind is Kind.MODEL
         for at in (1, 2)
@@ -118,6 +121,50 @@ def test_a_restored_step_that_was_amended_is_amended_alike(
     )
     expected = {run.run_id: run for run in whole.runs()}
     assert {run.run_id: run for run in second.runs()} == expected
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_log_record_states_tokens_that_a_span_leaves_out(late: bool) -> None:
+    """Semantic Kernel has cached and reasoning tokens in a log line alone; they are priced, too."""
+    told = Usage(input_tokens=100, cache_read_tokens=60, reasoning_tokens=5)
+    items: list[Step | Event] = [a_note(2, used=told), model(2, 1), agent(1)]
+    group = TraceGroup()
+    for item in reversed(items) if late else items:
+        group.add_event(item) if isinstance(item, Event) else group.add(item)
+        group.changes()
+
+    [run] = group.runs()
+    assert (run.own.cache_read_tokens, run.own.reasoning_tokens) == (60, 5)
+    assert run.own.input_tokens == 100
+    assert "cached_tokens_missing" not in run.data_quality
+
+
+def test_a_usage_record_without_event_name_is_a_note() -> None:
+    """It has the ids of its span and begins in words that nothing else begins with."""
+    body = (
+        "OpenAI usage: CompletionUsage(completion_tokens=49, prompt_tokens=1350, total_tokens=1399,"
+        " completion_tokens_details=CompletionTokensDetails(reasoning_tokens=16),"
+        " prompt_tokens_details=PromptTokensDetails(cache_write_tokens=None, cached_tokens=1024))"
+    )
+    record = {"timeUnixNano": "7", "traceId": TRACE, "spanId": "b" * 16}
+    records = [
+        {**record, "body": {"stringValue": body}},
+        {**record, "body": {"stringValue": "Calling " + body}},
+        {**record, "body": {"stringValue": body}, "eventName": "my.event"},
+        {"timeUnixNano": "7", "body": {"stringValue": body}},
+        {**record, "body": {"stringValue": "OpenAI usage: CompletionUsage()"}},
+    ]
+    request = {"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}
+
+    [found] = events_of(Decoder().logs_json(json.dumps(request).encode(), received_at_ns=9).batch)
+
+    step = noted(model(2), [found])
+    assert is_note(found)
+    assert found.span_id == "b" * 16
+    assert not found.body
+    assert step.usage == Usage(
+        input_tokens=1350, output_tokens=49, cache_read_tokens=1024, reasoning_tokens=16
+    )
 
 
 def test_a_span_that_says_more_than_the_log_records_is_believed() -> None:
