@@ -290,6 +290,8 @@ KEY_ORDER: Final = 1 << 16
 PASSES_MAX: Final = 8
 """A marker can free a match beside it (a word boundary appears); rescans end here at the latest."""
 CACHED_KEYS_MAX: Final = 16384
+MARKS: Final = "-_.=:"
+"""Most needles hold one of them; a text without it holds none of these needles."""
 KEY_CHARS_MAX: Final = 512
 """Of longer keys the first and last 256 characters are compared."""
 
@@ -335,8 +337,18 @@ def detectors() -> Mapping[str, str]:
     return {d.name: d.title if d.default else f"{d.title} (off by default)" for d in DETECTORS}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is done with the values of one key."""
+
+    redact: bool
+    identity: bool
+    structure: bool
+    rules: tuple[Detector, ...]
+
+
 class Redactor:
-    """Redacts single values.  Immutable but for a cache of keys; threads may share one."""
+    """Redacts single values.  Immutable but for caches of keys; threads may share one."""
 
     def __init__(self, settings: RedactSettings) -> None:
         """Raises `ValueError` with every problem of `settings`, one a line."""
@@ -364,9 +376,10 @@ class Redactor:
         )
         self._kept = keys_pattern(KEPT_KEYS)
         self._key_needles = tuple({_needle(glob) for glob in settings.keys})
-        self._as_is = _fewest(
+        as_is = _fewest(
             needle for each in self._detectors if not each.folded for needle in each.needles
         )
+        self._as_is = _by_mark(as_is)
         self._folded = _fewest(
             (
                 *self._key_needles,
@@ -375,6 +388,7 @@ class Redactor:
         )
         self._always = bool(self._patterns) or any(not each.needles for each in self._detectors)
         self._treatments: dict[str, Treatment] = {}
+        self._plans: dict[tuple[str | None, bool], Plan] = {}
 
     def treatment(self, key: str) -> Treatment:
         """What an attribute key, or the name of a JSON member, says about its value."""
@@ -400,21 +414,30 @@ class Redactor:
         """
         if not text:
             return text
-        treatment = Treatment.NONE if key is None else self.treatment(key)
-        if Treatment.REDACT in treatment:
+        plan = self._plans.get((key, content)) or self._plan(key, content)
+        if plan.redact:
             return text if MARKER.fullmatch(text) else self._marker("key", text)
-        if Treatment.IDENTITY in treatment:
+        if plan.identity:
             identity = self.identity(text)
             if identity is not None:
                 return identity
+        return self._secrets(structure(text) if plan.structure else text, plan.rules)
+
+    def _plan(self, key: str | None, content: bool) -> Plan:
+        treatment = Treatment.NONE if key is None else self.treatment(key)
         is_content = self.is_content(treatment, content=content)
-        if is_content and self.settings.content == "structure":
-            text = structure(text)
-        return self._secrets(
-            text,
-            numbers=Treatment.ID not in treatment,
-            personal=not (is_content and self.settings.content == "full"),
+        numbers = Treatment.ID not in treatment
+        personal = not (is_content and self.settings.content == "full")
+        plan = Plan(
+            redact=Treatment.REDACT in treatment,
+            identity=Treatment.IDENTITY in treatment,
+            structure=is_content and self.settings.content == "structure",
+            rules=self._rules[numbers, personal],
         )
+        if len(self._plans) >= CACHED_KEYS_MAX:  # senders choose the keys
+            self._plans.clear()
+        self._plans[key, content] = plan
+        return plan
 
     def is_content(self, treatment: Treatment, *, content: bool) -> bool:
         if Treatment.CONTENT in treatment:
@@ -442,8 +465,7 @@ class Redactor:
         data = secret.encode("utf-8", "surrogatepass")
         return hashlib.blake2b(data, key=self.settings.key, digest_size=size).hexdigest()
 
-    def _secrets(self, text: str, *, numbers: bool, personal: bool) -> str:
-        rules = self._rules[numbers, personal]
+    def _secrets(self, text: str, rules: Iterable[Detector]) -> str:
         for _ in range(PASSES_MAX):
             redacted = self._pass(text, rules)
             if redacted == text:
@@ -481,9 +503,11 @@ class Redactor:
         if self._always:
             return True
         # Plain loops: a generator costs twice as much.
-        for needle in self._as_is:
-            if needle in text:
-                return True
+        for mark, needles in self._as_is:
+            if mark in text:
+                for needle in needles:
+                    if needle in text:
+                        return True
         for needle in self._folded:  # noqa: SIM110
             if needle in lowered:
                 return True
@@ -547,6 +571,15 @@ def _fewest(needles: Iterable[str]) -> tuple[str, ...]:
     """Without those that contain another one."""
     known = set(needles)
     return tuple(sorted(one for one in known if not any(o != one and o in one for o in known)))
+
+
+def _by_mark(needles: Iterable[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """(text that all of the needles hold, needles); one without a mark stands for itself."""
+    groups: dict[str, tuple[str, ...]] = {}
+    for needle in needles:
+        mark = next((each for each in MARKS if each in needle), needle)
+        groups[mark] = (*groups.get(mark, ()), needle)
+    return tuple(groups.items())
 
 
 def keys_pattern(globs: Iterable[str]) -> re.Pattern[str]:
