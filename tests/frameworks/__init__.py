@@ -1,0 +1,1 @@
+"""Agents of real frameworks, in a virtual environment of their own."""

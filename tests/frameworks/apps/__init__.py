@@ -1,0 +1,1 @@
+"""Applications as users write them; the frameworks' interpreter runs them."""
