@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from collector.runs.events import FINDING, make_event, standing
@@ -18,7 +19,7 @@ from collector.runs.identity import Assembly, descend
 from collector.runs.run import PlacedStep, Run
 from otel_agentrun import semconv
 from otel_agentrun.rules import Ending, Finding, Ruleset, Seen, Selected, Spent, Watch
-from otel_agentrun.rules.budgets import Price, Unknown, amount_of, limit_for, use_of
+from otel_agentrun.rules.budgets import Drawn, Price, Unknown, drawn
 from otel_agentrun.rules.finding import BudgetUse, action, severity
 from otel_agentrun.rules.ruleset import NAMES
 from otel_agentrun.step import Event, Kind, Role
@@ -97,14 +98,16 @@ class Judge:
             recorded = self._recorded(events.get(run.run_id, ()))
             if not watch.selected.by_name and not recorded:
                 continue
-            spent = self._spent(assembly, run)
-            self._use(assembly, run, watch, spent, uses)
+            budgets = watch.selected.budgets
+            amounts: list[Drawn] = []
+            if budgets:
+                amounts = drawn(budgets, self._spent(assembly, run), run.environment)
+                self._use(assembly, run, amounts, uses)
             if not self.settled:
                 findings = watch.findings(
-                    spent,
-                    environment=run.environment,
+                    amounts,
                     started_ns=run.started_at_ns,
-                    below=self._below(assembly),
+                    below=partial(self._below, assembly),
                     ending=_ending(run),
                 )
                 if findings or recorded:
@@ -192,23 +195,15 @@ class Judge:
         self,
         assembly: Assembly,
         run: Run,
-        watch: Watch,
-        spent: Spent,
+        amounts: Sequence[Drawn],
         uses: dict[str, dict[str, BudgetUse]],
     ) -> None:
         above = uses.get(assembly.parent.run_id, {}) if assembly.parent else {}
-        own = uses[run.run_id] = {
-            budget.name: use_of(
-                budget,
-                amount_of(budget, spent)[0],
-                limit_for(budget, run.environment),
-                above.get(budget.name),
-            )
-            for budget in watch.selected.budgets
-            if budget.per == "run"
-        }
+        own = [each.use(above.get(each.budget.name)) for each in amounts]
+        if assembly.children:
+            uses[run.run_id] = {use.rule: use for use in own}
         entry: Any = run  # not handed out yet
-        entry.budgets = tuple(own.values())
+        entry.budgets = tuple(own)
 
     # ------------------------------------------------------------------ findings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from otel_agentrun.rules.finding import BudgetUse
 from otel_agentrun.rules.schema import Budget
@@ -13,8 +13,8 @@ from otel_agentrun.rules.seen import Seen
 from otel_agentrun.step import COUNTED, Kind, Step, Usage
 
 __all__ = [
-    "NO_UNKNOWN", "Price", "Spent", "Unknown", "WindowKey", "amount_of", "crossing", "estimated",
-    "limit_for", "use_of", "window_key", "window_start_ns",
+    "NO_UNKNOWN", "Drawn", "Price", "Spent", "Unknown", "WindowKey", "amount_of", "crossing",
+    "drawn", "estimated", "limit_for", "window_key", "window_start_ns",
 ]  # fmt: skip
 
 NANO: Final = 1_000_000_000
@@ -124,14 +124,40 @@ def limit_for(budget: Budget, environment: str) -> float:
     return budget.limit_by_environment.get(environment, budget.limit)
 
 
-def use_of(budget: Budget, used: float, limit: float, parent: BudgetUse | None = None) -> BudgetUse:
-    """`parent` is the same budget's use by the run above: no more than that is left."""
-    remaining = max(limit - used, 0.0)
-    if parent is not None:
-        remaining = min(remaining, parent.remaining)
-    return BudgetUse(
-        rule=budget.name, kind=budget.measure, limit=limit, used=used, remaining=remaining
-    )
+class Drawn(NamedTuple):
+    """One budget of one run, and what was drawn from it."""
+
+    budget: Budget
+    limit: float
+    used: float
+    is_estimated: bool
+
+    @property
+    def is_due(self) -> bool:
+        """Past the share of the limit at which the mildest action is due."""
+        return self.used > self.limit * min(self.budget.escalate.values())
+
+    def use(self, parent: BudgetUse | None = None) -> BudgetUse:
+        """`parent` is the same budget's use by the run above: no more than that is left."""
+        remaining = max(self.limit - self.used, 0.0)
+        if parent is not None:
+            remaining = min(remaining, parent.remaining)
+        return BudgetUse(
+            rule=self.budget.name,
+            kind=self.budget.measure,
+            limit=self.limit,
+            used=self.used,
+            remaining=remaining,
+        )
+
+
+def drawn(budgets: Iterable[Budget], spent: Spent, environment: str = "") -> list[Drawn]:
+    """What a run has drawn from those of `budgets` that are each run's own."""
+    return [
+        Drawn(budget, limit_for(budget, environment), *amount_of(budget, spent))
+        for budget in budgets
+        if budget.per == "run"
+    ]
 
 
 def crossing(

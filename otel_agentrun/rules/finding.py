@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from otel_agentrun.rules.schema import ACTIONS, Action, Budget, Loop, Rule
+from otel_agentrun.step import value
 
 __all__ = ["BudgetUse", "Finding", "FindingKind", "action", "kind_of", "severity"]
 
@@ -53,7 +54,7 @@ class Finding:
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class BudgetUse:
     """How far one budget of a run is used up; amounts in the unit of `kind`."""
 

@@ -20,7 +20,7 @@ __all__ = ["PERIOD_MAX", "Sighting", "Trail"]
 PERIOD_MAX: Final = 16
 RING: Final = 48
 """Calls that evidence is taken from."""
-REMEMBERED_MAX: Final = 512
+REMEMBERED_MAX: Final = 128
 """Calls, results and failures that are remembered; half of them are forgotten past that."""
 
 MODEL: Final = Kind.MODEL

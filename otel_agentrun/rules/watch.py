@@ -1,8 +1,9 @@
 """Rules over one run, as its steps come: the same findings in whatever order they do.
 
-    watch = Watch(ruleset.select(names))
+    selected = ruleset.select(names)
+    watch = Watch(selected)
     watch.add([Seen(step, cost_nano_usd)])
-    for finding in watch.findings(spent): ...
+    for finding in watch.findings(drawn(selected.budgets, spent)): ...
 
 Steps are judged by (start time, span id).  A step that comes late is put in its place, and what
 follows it is judged again from the nearest checkpoint, once per `add`.
@@ -11,13 +12,14 @@ follows it is judged again from the nearest checkpoint, once per `add`.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from operator import attrgetter
 from typing import Final
 
 from otel_agentrun.rules.budgets import (
     CALL_MEASURES,
     NO_UNKNOWN,
+    Drawn,
     Price,
     Spent,
     Unknown,
@@ -29,16 +31,16 @@ from otel_agentrun.rules.budgets import (
 from otel_agentrun.rules.conduct import Conduct, Ending, Violation
 from otel_agentrun.rules.finding import PROCESS, Finding
 from otel_agentrun.rules.ruleset import LoopRule, Selected
-from otel_agentrun.rules.schema import Budget, Policy
+from otel_agentrun.rules.schema import Policy
 from otel_agentrun.rules.seen import Seen
 from otel_agentrun.rules.trail import MODEL, Sighting, Trail
 from otel_agentrun.rules.wording import amount, budget_text, loop_text
 
 __all__ = ["Watch"]
 
-CHECKPOINT_STEPS: Final = 64
-CHECKPOINTS_MAX: Final = 8
-"""Steps that are out of order by more than 512 are judged from the run's beginning."""
+CHECKPOINT_STEPS: Final = 16
+CHECKPOINTS_MAX: Final = 16
+"""Steps that are out of order by more than 256 are judged from the run's beginning."""
 
 _key = attrgetter("key")
 
@@ -47,8 +49,8 @@ class Watch:
     """One run under its rules.  `len` is the number of its steps."""
 
     __slots__ = (
-        "_approved", "_by_id", "_checkpoints", "_conduct", "_judged", "_price", "_requests",
-        "_steps", "_trail", "_unknown", "selected",
+        "_approved", "_by_id", "_checkpoints", "_conduct", "_crossed", "_judged", "_price",
+        "_requests", "_steps", "_trail", "_unknown", "selected",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +74,8 @@ class Watch:
         self._unknown: Unknown = NO_UNKNOWN
         self._requests: dict[tuple[str, str], Finding] = {}
         """Budgets of single calls: (rule, span id) -> finding."""
+        self._crossed: dict[str, Seen] = {}
+        """Budget -> the step that went past it; until a step comes late."""
 
     def __len__(self) -> int:
         return len(self._steps)
@@ -124,18 +128,23 @@ class Watch:
 
     def findings(
         self,
-        spent: Spent | None = None,
+        drawn: Sequence[Drawn] = (),
         *,
-        environment: str = "",
         started_ns: int = 0,
-        below: Iterable[Seen] = (),
+        below: Callable[[], Sequence[Seen]] = tuple,
         ending: Ending | None = None,
     ) -> list[Finding]:
         """What the rules say of the run as it stands, by time.
 
-        `spent` is what it and its descendants have used, `below` the steps of those, of which one
-        may have been the one too many; `ending` is given once the run has ended.
+        `drawn` is from its budgets, by it and its descendants; `below` gives the steps of those, of
+        which one may have been the one too many; `ending` is given once the run has ended.
         """
+        conduct = self._conduct
+        due = [each for each in drawn if each.is_due]
+        if not (due or ending or self._requests or self._trail.sightings) and (
+            conduct is None or not conduct.violations
+        ):
+            return []
         found = list(self._requests.values())
         for sighting in self._trail.sightings.values():
             found += [
@@ -143,18 +152,12 @@ class Watch:
                 for rule in self.selected.loops.get(sighting.pattern, ())
                 if _concerns(rule, sighting)
             ]
-        if self._conduct is not None:
-            violations = [*self._conduct.violations.values()]
-            violations += self._conduct.at_end(ending) if ending is not None else ()
+        if conduct is not None:
+            violations = [*conduct.violations.values()]
+            violations += conduct.at_end(ending) if ending is not None else ()
             by_name = self.selected.by_name
             found += [_violation(each, by_name[each.rule]) for each in violations]  # type: ignore[arg-type]  # rules of violations are policies
-        if spent is not None:
-            for budget in self.selected.budgets:
-                if budget.per == "run":
-                    used, guessed = amount_of(budget, spent)
-                    limit = limit_for(budget, environment)
-                    if used > limit * min(budget.escalate.values()):
-                        found.append(self._budget(budget, used, limit, guessed, below, started_ns))
+        found += [self._budget(each, below, started_ns, ending) for each in due]
         return sorted(
             (each for each in found if _is_due(each, self.selected)),
             key=lambda each: (each.at_ns, each.rule, each.subject),
@@ -178,6 +181,7 @@ class Watch:
 
     def _back_to(self, position: int) -> None:
         """Forget what was judged from this position on."""
+        self._crossed.clear()
         while self._checkpoints and self._checkpoints[-1][0] > position:
             self._checkpoints.pop()
         if self._checkpoints:
@@ -248,23 +252,28 @@ class Watch:
 
     def _budget(
         self,
-        budget: Budget,
-        used: float,
-        limit: float,
-        guessed: bool,
-        below: Iterable[Seen],
+        drawn: Drawn,
+        below: Callable[[], Sequence[Seen]],
         started_ns: int,
+        ending: Ending | None,
     ) -> Finding:
-        own = self._steps
-        every = sorted({*own, *below}, key=_key) if below else own
+        budget, limit, used, guessed = drawn
         threshold = limit * min(budget.escalate.values())
-        at = crossing(budget, threshold, every, started_ns, self._price)
-        past = at or (max(every, key=lambda seen: seen.step.end_ns) if every else None)
+        at = self._crossed.get(budget.name) if ending is None else None
+        if at is None:
+            every = self._steps
+            if others := below():
+                every = sorted((*every, *others), key=_key)
+            at = crossing(budget, threshold, every, started_ns, self._price)
+            if at is not None:
+                self._crossed[budget.name] = at
         text = "the run " + budget_text(budget, used, limit, estimated=guessed)
+        past = at
         if at is not None:
-            step = at.step
-            name = step.tool_name or step.model or step.name
+            name = at.step.tool_name or at.step.model or at.step.name
             text += f"; `{name}` went past {amount(budget.measure, threshold)}"
+        elif self._steps:
+            past = self._steps[-1]
         return Finding(
             rule=budget.name,
             kind="budget",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from collector.runs.run import Counts, DeadLetter, Finding, PlacedStep, Run
 from collector.store import rows, step_columns
 from collector.store.client import Store
+from otel_agentrun.rules import BudgetUse
 from otel_agentrun.step import Event, Kind, Role, Status, Step, ToolRequest, Usage
 from tests.support.store import (  # noqa: F401
     START,
@@ -33,6 +34,7 @@ BY_ANNOTATION: dict[str, st.SearchStrategy[Any]] = {
     "int": INT64,
     "int | None": st.none() | INT64,
     "bool": st.booleans(),
+    "float": st.floats(allow_nan=False),
     "tuple[str, ...]": st.lists(TEXT, max_size=3).map(tuple),
     "Mapping[str, str]": st.dictionaries(TEXT, TEXT, max_size=3),
 }
@@ -76,6 +78,7 @@ RUNS = values_of(
     own=COUNTS,
     total=COUNTS,
     findings=st.lists(values_of(Finding, at_ns=TIMES), max_size=2).map(tuple),
+    budgets=st.lists(values_of(BudgetUse), max_size=2).map(tuple),
 )
 EVENTS = st.tuples(values_of(Event, at_ns=TIMES), TEXT, TEXT)
 
