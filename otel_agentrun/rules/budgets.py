@@ -133,9 +133,9 @@ class Drawn(NamedTuple):
     is_estimated: bool
 
     @property
-    def is_due(self) -> bool:
-        """Past the share of the limit at which the mildest action is due."""
-        return self.used > self.limit * min(self.budget.escalate.values())
+    def threshold(self) -> float:
+        """The amount past which the mildest action is due."""
+        return self.limit * min(self.budget.escalate.values())
 
     def use(self, parent: BudgetUse | None = None) -> BudgetUse:
         """`parent` is the same budget's use by the run above: no more than that is left."""

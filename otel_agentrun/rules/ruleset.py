@@ -91,6 +91,8 @@ class Ruleset:
 
     def select(self, names: Mapping[str, object]) -> Selected:
         """The rules for a run with these names; the same object for the same rules."""
+        if not self._matched and self._selected:
+            return self._selected[()]
         fits = tuple(_fits(rule.match, names) for rule in self._matched)
         found = self._selected.get(fits)
         if found is None:

@@ -97,8 +97,11 @@ class Watch:
         last = steps[-1].key if steps else (0, "")
         for seen in batch:
             span_id = seen.step.span_id
-            if span_id in by_id:
-                at = self._forget(by_id[span_id])
+            known = by_id.get(span_id)
+            if known is not None:
+                if known.step is seen.step and known.cost_nano_usd == seen.cost_nano_usd:
+                    continue
+                at = self._forget(known)
                 earliest = min(earliest, at)
                 last = steps[-1].key if steps else (0, "")
             by_id[span_id] = seen
@@ -140,7 +143,7 @@ class Watch:
         which one may have been the one too many; `ending` is given once the run has ended.
         """
         conduct = self._conduct
-        due = [each for each in drawn if each.is_due]
+        due = [each for each in drawn if each.used > each.threshold]
         if not (due or ending or self._requests or self._trail.sightings) and (
             conduct is None or not conduct.violations
         ):
@@ -258,7 +261,7 @@ class Watch:
         ending: Ending | None,
     ) -> Finding:
         budget, limit, used, guessed = drawn
-        threshold = limit * min(budget.escalate.values())
+        threshold = drawn.threshold
         at = self._crossed.get(budget.name) if ending is None else None
         if at is None:
             every = self._steps
