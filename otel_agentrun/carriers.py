@@ -90,8 +90,8 @@ def extract(carrier: Carrier, context: Context | None = None, *, public: bool = 
 
 
 class AgentRunPropagator(TextMapPropagator):
-    """The same for instrumentations of HTTP clients, servers and queues: set
-    `OTEL_PROPAGATORS=agentrun`, or call `set_global_textmap(AgentRunPropagator())`.
+    """The same for instrumentations of HTTP clients, servers and queues:
+    `set_global_textmap(AgentRunPropagator())`.
 
     It includes W3C trace context and baggage.  It fills the headers of every instrumented call,
     whoever is called.

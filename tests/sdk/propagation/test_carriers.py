@@ -319,7 +319,7 @@ class Message(dict[str, list[str]]):
 
 
 def test_as_the_global_propagator_it_works_with_any_getter_and_setter(app: Recorded) -> None:
-    """OTEL_PROPAGATORS=agentrun: instrumented clients and servers carry runs by themselves."""
+    """Set globally, instrumented clients and servers carry runs by themselves."""
     propagator = agentrun.AgentRunPropagator()
 
     class Put:
