@@ -96,7 +96,8 @@ class EventFacts:
 
     ended: Event | None = None
     closed: Event | None = None
-    started_ns: int = 0
+    started: Event | None = None
+    """The first one: what the run said of itself when it began."""
     paused: bool = False
     paused_ns: int = 0
     outcome: str = ""
@@ -122,7 +123,7 @@ def read_events(events: Iterable[Event]) -> EventFacts:
         elif event.name == RUN_CLOSED:
             facts.closed = event
         elif event.name == RUN_STARTED:
-            facts.started_ns = facts.started_ns or event.at_ns
+            facts.started = facts.started or event
         elif event.name == RUN_PAUSED and not paused_at:
             facts.paused, paused_at = True, event.at_ns
         elif event.name == RUN_RESUMED and paused_at:

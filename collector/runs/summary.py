@@ -14,6 +14,7 @@ from collector.runs.status import conclude, own_roots
 from collector.runs.trace import Pricing
 from otel_agentrun import semconv
 from otel_agentrun.dialects.kinds import RUN, SDK
+from otel_agentrun.dialects.labels import stated
 from otel_agentrun.step import Event, Step
 
 LABELS: Final = (
@@ -86,10 +87,10 @@ def _use_aggregate(
     below = [totals[child.run_id] for child in run.children]
     if any(t.model_calls > t.calls_told or t.calls_with_usage for t in (own, *below)):
         return False
-    stated = [b.aggregate for b in run.buckets if b.aggregate is not None]
-    if not stated:
+    aggregates = [b.aggregate for b in run.buckets if b.aggregate is not None]
+    if not aggregates:
         return False
-    step = min(stated, key=lambda s: s.key)
+    step = min(aggregates, key=lambda s: s.key)
     usage = step.usage
     assert usage is not None
     own.calls_with_usage += 1
@@ -129,12 +130,14 @@ def _run(
     revision: int,
 ) -> Run:
     buckets = [bucket for bucket in run.buckets if bucket.nodes]
-    labels = _labels(run, buckets)
+    announced = _announced(run, facts)
+    labels = _labels(run, announced, buckets)
     said: dict[str, Any] = {name: labels.get(name, "") for name in LABELS}
     conclusion = conclude(run, buckets, facts)
     open_ = conclusion.status in ("initiated", "running", "paused")
     root = run.root
-    start = root.start_ns if root else min((b.start_ns for b in buckets), default=facts.started_ns)
+    begun = facts.started.at_ns if facts.started else 0
+    start = root.start_ns if root else min((b.start_ns for b in buckets), default=begun)
     end = 0
     if not open_:
         end = root.end_ns if root else max((b.end_ns for b in buckets), default=start)
@@ -155,8 +158,10 @@ def _run(
         trace_ids=_trace_ids(buckets),
         root_span_id=root.span_id if root else "",
         **said,
-        agent_name=_agent_name(run, buckets),
-        agent_id=_first(step.agent_id for step in own_roots(run)) or labels.get("agent_id", ""),
+        agent_name=_agent_name(run, announced, buckets),
+        agent_id=announced.get(semconv.AGENT_ID, "")
+        or _first(step.agent_id for step in own_roots(run))
+        or labels.get("agent_id", ""),
         status=conclusion.status,
         stop_reason=conclusion.stop_reason,
         outcome=conclusion.outcome,
@@ -201,9 +206,17 @@ def _run(
     )
 
 
-def _labels(run: Assembly, buckets: Iterable[Bucket]) -> dict[str, str]:
+def _announced(run: Assembly, facts: EventFacts) -> Mapping[str, str]:
+    """What the run said of itself when it began.  It stands in for a root that has not ended, or
+    never will, and says nothing once there is one."""
+    return facts.started.attributes if run.root is None and facts.started else {}
+
+
+def _labels(
+    run: Assembly, announced: Mapping[str, str], buckets: Iterable[Bucket]
+) -> dict[str, str]:
     """What the run's root says goes first, then the earliest step that says anything."""
-    labels: dict[str, str] = {}
+    labels = stated(announced)
     for step in own_roots(run):
         for name, value in step.labels.items():
             labels.setdefault(name, value)
@@ -211,14 +224,16 @@ def _labels(run: Assembly, buckets: Iterable[Bucket]) -> dict[str, str]:
         (entry for bucket in buckets for entry in bucket.labels.values()),
         key=lambda entry: entry[:2],
     )
-    for _, _, stated in entries:
-        for name, value in stated.items():
+    for _, _, said in entries:
+        for name, value in said.items():
             labels.setdefault(name, value)
     return labels
 
 
-def _agent_name(run: Assembly, buckets: Iterable[Bucket]) -> str:
-    named = _first(step.agent_name for step in own_roots(run))
+def _agent_name(run: Assembly, announced: Mapping[str, str], buckets: Iterable[Bucket]) -> str:
+    named = announced.get(semconv.GEN_AI_AGENT_NAME, "") or _first(
+        step.agent_name for step in own_roots(run)
+    )
     if named:
         return named
     first = min((b.agent_name for b in buckets if b.agent_name), default=None)

@@ -136,8 +136,11 @@ def _any_event(rng: random.Random, number: int) -> Event:
         used = rng.choice([None, Usage(cache_read_tokens=cached), Usage(input_tokens=70)])
         return a_note(rng.randrange(1, 9), *tools, at=number, reason="stop", used=used)
     name = rng.choice(
-        [names.RUN_ENDED, names.RUN_CLOSED, names.FEEDBACK, names.EVALUATION, names.PAYMENT]
-    )
+        [
+            names.RUN_STARTED, names.RUN_ENDED, names.RUN_CLOSED, names.FEEDBACK, names.EVALUATION,
+            names.PAYMENT,
+        ]
+    )  # fmt: skip
     return make_event(
         name,
         BASE_NS + number * MS,
@@ -149,5 +152,7 @@ def _any_event(rng: random.Random, number: int) -> Event:
             "agentrun.feedback.label": rng.choice(["good", "soft_failure"]),
             "agentrun.payment.usd": "0.25",
             "agentrun.stop.reason": rng.choice(["", "completed", "lost", "budget_cost"]),
+            "gen_ai.agent.name": rng.choice(["", "announced"]),
+            "session.id": rng.choice(["", "s3"]),
         },
     )

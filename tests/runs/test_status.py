@@ -10,8 +10,9 @@ from collector.runs import events as names
 from collector.runs.assembler import SECOND, Assembler, AssemblerSettings
 from collector.runs.events import make_event
 from collector.runs.group import fold
-from collector.runs.status import STATUS_OF_STOP
+from collector.runs.run import Run
 from otel_agentrun.step import Event, Role, Status, Step, ToolRequest
+from otel_agentrun.stops import STATUS_OF_STOP
 from tests.runs.builders import BASE_NS, TRACE, agent, asks, model, tool
 
 
@@ -174,6 +175,54 @@ def test_a_run_that_announced_itself_is_initiated() -> None:
     [run] = fold([], [an_event(names.RUN_STARTED)])
 
     assert (run.run_id, run.status) == (TRACE, "initiated")
+
+
+SAID = {
+    "gen_ai.agent.name": "support",
+    "agentrun.agent.id": "a-7",
+    "user.id": "ada",
+    "session.id": "s1",
+    "gen_ai.workflow.name": "returns",
+    "agentrun.run.trigger": "cron",
+    "agentrun.tag.team": "blue",
+}
+BEGAN = make_event(names.RUN_STARTED, BASE_NS, run_id=TRACE, trace_id=TRACE, attributes=SAID)
+
+
+def whose(run: Run) -> tuple[object, ...]:
+    return (
+        run.agent_name, run.agent_id, run.user_id, run.session_id, run.workflow_name, run.trigger,
+        run.tags,
+    )  # fmt: skip
+
+
+def test_a_live_or_lost_run_is_somebodys_before_its_root_has_ended() -> None:
+    """S2.18: agent, user and session of a run are known from its start, also when it is killed,
+    and before the first of its steps, whichever names itself otherwise."""
+    expected = ("support", "a-7", "ada", "s1", "returns", "cron", {"team": "blue"})
+    lost = an_event(names.RUN_CLOSED, 9, stop__reason="lost")
+    step = model(2, 1, agent_name="helper", labels={"session_id": "other"})
+
+    [initiated] = fold([], [BEGAN])
+    [running] = fold([step], [BEGAN])
+    [ended] = fold([step], [lost, BEGAN])
+
+    assert [whose(run) for run in (initiated, running, ended)] == [expected] * 3
+    assert [run.status for run in (initiated, running, ended)] == ["initiated", "running", "failed"]
+
+
+def test_the_first_of_several_starts_counts_and_none_where_the_root_is_there() -> None:
+    """A root says more, and is what the run was in the end."""
+    later = make_event(
+        names.RUN_STARTED, BASE_NS + 1, run_id=TRACE, trace_id=TRACE,
+        attributes={"gen_ai.agent.name": "impostor"},
+    )  # fmt: skip
+
+    [running] = fold([model(2, 1)], [later, BEGAN])
+    [ended] = fold([agent(1, name="root"), model(2, 1)], [BEGAN])
+
+    assert running.agent_name == "support"
+    assert (ended.agent_name, ended.user_id, ended.agent_id) == ("root", "", "")
 
 
 def test_feedback_long_after_the_end_changes_outcome_and_revision() -> None:

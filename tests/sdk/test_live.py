@@ -44,7 +44,7 @@ import time
 import otel_agentrun as agentrun
 
 agentrun.install(service_name="shop", heartbeat_secs=0.2)
-with agentrun.run("support") as run:
+with agentrun.run("support", user="ada", session="s1") as run:
     with agentrun.tool("search"):
         pass
     print(run.run_id, flush=True)
@@ -88,6 +88,10 @@ def wait_for(
     raise AssertionError(f"not seen: {found}")
 
 
+def whose(run: dict[str, Any]) -> tuple[str | None, ...]:
+    return (run["agent_name"], run["user_id"], run["session_id"])
+
+
 def test_a_run_is_shown_with_its_child_money_and_content(collector: CollectorProcess) -> None:
     """The SDK and the collector agree on everything: ids, totals, labels, words."""
     with start(COMPLETE, collector) as process:
@@ -98,7 +102,7 @@ def test_a_run_is_shown_with_its_child_money_and_content(collector: CollectorPro
     child = wait_for(collector, child_id, lambda it: it["run"]["parent_run_id"] is not None)
 
     run = shown["run"]
-    assert (run["agent_name"], run["user_id"], run["session_id"]) == ("support", "ada", "s1")
+    assert whose(run) == ("support", "ada", "s1")
     assert (run["input"], run["output"]) == ("tea?", "yes, tea")
     assert run["child_run_ids"] == [child_id]
     assert child["run"]["parent_run_id"] == run_id
@@ -127,10 +131,12 @@ def test_a_killed_application_leaves_a_lost_run_with_its_tail(
         finally:
             process.send_signal(signal.SIGKILL)
     assert alive["run"]["status"] in ("initiated", "running")
+    assert whose(alive["run"]) == ("support", "ada", "s1")
 
     shown = wait_for(collector, run_id, lambda it: it["run"]["ended_at"] is not None)
 
     assert (shown["run"]["status"], shown["run"]["stop_reason"]) == ("failed", "lost")
+    assert whose(shown["run"]) == ("support", "ada", "s1")
     told = [
         (event["attributes"]["agentrun.step.name"], event["attributes"]["agentrun.step.phase"])
         for event in shown["events"]
