@@ -62,6 +62,9 @@ class Role(StrEnum):
     """A TOOL step that hands the task to another agent."""
     NODE = "node"
     """A framework's graph node or inner wrapper, whatever the emitter calls it."""
+    FUNCTION = "function"
+    """A function of the application's that does not say what it is: a tool, if a model of the trace
+    asked for one of its name."""
     RESPONSE = "response"
     """The step that gives the final answer (`run.respond()` of our SDK)."""
     TOLD = "told"

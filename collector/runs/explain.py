@@ -11,7 +11,7 @@ from typing import Any
 from collector.runs.quality import NOTES
 from collector.runs.run import PlacedStep, Run
 from otel_agentrun.dialects.explain import explain
-from otel_agentrun.dialects.kinds import NODE, OTHER, RUN, TOLD, TRANSPORT
+from otel_agentrun.dialects.kinds import FUNCTION, NODE, OTHER, RUN, TOLD, TRANSPORT
 from otel_agentrun.dialects.unrecognized import looks_like_an_agent
 from otel_agentrun.step import SpanView, Usage
 
@@ -86,6 +86,8 @@ def _place(placed: PlacedStep, run: Run) -> str:
     step = placed.step
     if placed.counted:
         told = "; it has no span: another one tells of it" if step.role is TOLD else ""
+        if step.role is FUNCTION:
+            told = ": a model asked for a tool of its name"
         return f"counted as a {step.kind} step{told}"
     if placed.child_run_id and placed.child_run_id != run.run_id:
         return f"the root of child run {placed.child_run_id}, which counts what is below it"

@@ -14,7 +14,8 @@ from enum import Enum
 
 from collector.runs.bucket import REWRITE, Bucket, Node, Price, ToolPrice
 from collector.runs.calls import Call, CallCost, join, merge, same_call, sibling_key
-from otel_agentrun.dialects.kinds import MODEL, RUN, TOLD, TOOL
+from collector.runs.functions import as_asked
+from otel_agentrun.dialects.kinds import FUNCTION, MODEL, RUN, TOLD, TOOL
 from otel_agentrun.step import Step, Usage
 
 DEPTH_MAX = 256
@@ -65,8 +66,8 @@ class Trace:
     """All steps of one trace id."""
 
     __slots__ = (
-        "_by_response", "_pricing", "_scope", "_siblings", "_waiting", "nodes", "stale", "tops",
-        "trace_id",
+        "_asked", "_by_response", "_functions", "_pricing", "_scope", "_siblings", "_waiting",
+        "nodes", "stale", "tops", "trace_id",
     )  # fmt: skip
 
     def __init__(self, trace_id: str, pricing: Pricing) -> None:
@@ -77,6 +78,10 @@ class Trace:
         """span id of the top -> its bucket, for every bucket that joined no other."""
         self.stale = False
         """A span was replaced by a later version: `rebuilt` gives the trace that counts it."""
+        self._asked: set[str] = set()
+        """Names of tools that models asked for."""
+        self._functions: set[str] = set()
+        """Names of steps that become tools when a model asks for one of that name."""
         self._pricing = pricing
         self._waiting: dict[str, list[Call]] = {}
         """span id that has not arrived -> calls that may lie within a model span above it."""
@@ -88,6 +93,11 @@ class Trace:
 
     def add(self, step: Step) -> Added:
         """Take one step in."""
+        if step.tool_requests:
+            self._ask(step)
+        if step.role is FUNCTION:
+            step = as_asked(step, self._asked)
+            self._functions.add(step.name)
         known = self.nodes.get(step.span_id)
         if known is not None:
             if known.step.version == step.version:
@@ -116,6 +126,8 @@ class Trace:
         """Put a step in the place of its span's, from which it differs in what notes can say."""
         node = self.nodes[step.span_id]
         before, node.step = node.step, step
+        if step.tool_requests:
+            self._ask(step)
         if step.usage != before.usage:
             self.stale = True  # the call is counted, priced and perhaps told from others by it
         if self.stale or node.call is None:
@@ -125,9 +137,18 @@ class Trace:
         node.bucket.find().amend(before, step)
         node.touch()
 
+    def _ask(self, step: Step) -> None:
+        for request in step.tool_requests:
+            if request.name not in self._asked:
+                self._asked.add(request.name)
+                if request.name in self._functions:
+                    self.stale = True  # it was taken for something else
+
     def rebuilt(self) -> Trace:
         """The same trace built anew from the latest version of every span."""
         trace = Trace(self.trace_id, self._pricing)
+        for node in self.nodes.values():
+            trace._ask(node.step)
         for node in self.nodes.values():
             trace.add(node.step)
         for bucket in trace.tops.values():

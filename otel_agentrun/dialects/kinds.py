@@ -24,6 +24,7 @@ SDK: Final = Role.SDK
 TRANSPORT: Final = Role.TRANSPORT
 HANDOFF: Final = Role.HANDOFF
 NODE: Final = Role.NODE
+FUNCTION: Final = Role.FUNCTION
 RESPONSE: Final = Role.RESPONSE
 TOLD: Final = Role.TOLD
 

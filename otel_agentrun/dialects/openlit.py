@@ -20,8 +20,8 @@ NAME: Final = "openlit"
 CHECKED: Final = "openlit 1.45 (decorators, OpenAI 2.54, LangChain/LangGraph 1.x)"
 CANNOT_TELL: Final[tuple[str, ...]] = (
     "Reasoning tokens.",
-    "What a function under `@openlit.trace` is: tool calls among them are not counted; what the "
-    "model asked for is known.",
+    "What a function under `@openlit.trace` is: one that a model asked for by its name is a tool, "
+    "without arguments.",
     "LangChain: the model's id of a tool call that failed.",
     "A cost of 0 means that OpenLIT has no price, and is not read.",
 )
@@ -100,6 +100,8 @@ def kind(span: SpanView) -> Kind:
 def role(span: SpanView, kind: Kind) -> Role:
     if kind is kinds.OTHER and span.scope == LANGGRAPH:
         return kinds.NODE
+    if kind is kinds.OTHER and span.scope == SCOPE and genai.OPERATION not in span.attributes:
+        return kinds.FUNCTION
     return genai.role(span, kind)
 
 

@@ -86,7 +86,8 @@ def test_a_decorated_function_shows_what_it_was_given_and_gave() -> None:
     span = spans["dc8ba05693b14afd"]
     step, shown = dialects.step(span), dialects.content(span)
 
-    assert (step.kind, step.role) == (Kind.OTHER, Role.NONE)
+    assert (step.kind, step.role) == (Kind.OTHER, Role.FUNCTION)
+    assert step.result_digest
     assert shown.input is not None
     assert "(ref: normal-1)" in shown.input
     assert shown.output == "It is 18C with light rain in Paris. Yes, bring an umbrella."
