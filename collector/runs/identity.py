@@ -288,8 +288,11 @@ def around(bucket: Bucket, tops: Iterable[tuple[Trace, Bucket]]) -> Bucket | Non
 def leaked(trace: Trace, top: Step) -> bool:
     """Whether an invocation starts after its parent ended: the context of a dead run stayed on.
 
-    A message or request may be worked on after the span that sent it has ended.
+    A message or request may be worked on after the span that sent it has ended, and so may a
+    background job: our SDK then names the run that it is part of.
     """
+    if top.role is Role.SDK and top.labels.get("parent_run_id"):
+        return False
     parent = trace.nodes[top.parent_span_id].step
     return parent.role is not Role.TRANSPORT and top.start_ns > parent.end_ns
 

@@ -25,7 +25,9 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "output": (*genai.KEYS["output"], semconv.OUTPUT),
 }
 
-ALSO_READ: Final = frozenset({semconv.STEP_KIND, semconv.STEP_ROLE, semconv.INPUT})
+ALSO_READ: Final = frozenset(
+    {semconv.STEP_KIND, semconv.STEP_ROLE, semconv.INPUT, semconv.RUN_PARENT_ID}
+)
 EVENTS: Final = genai.EVENTS
 KINDS: Final[Mapping[str, Kind]] = {kind.value: kind for kind in Kind}
 ROLES: Final[Mapping[str, Role]] = {"response": kinds.RESPONSE, "handoff": kinds.HANDOFF}
@@ -55,6 +57,8 @@ def role(span: SpanView, kind: Kind) -> Role:
 
 def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
     genai.derive(span, kind, found, labels)
+    if kind is kinds.RUN and (parent_id := span.text(semconv.RUN_PARENT_ID)):
+        labels["parent_run_id"] = parent_id
 
 
 def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from collector.runs.group import TraceGroup, fold
 from collector.runs.run import Run
 from otel_agentrun.step import Kind, Role, Step
@@ -79,6 +81,18 @@ def test_work_after_the_span_that_sent_it_is_still_inside_the_run() -> None:
     )
 
     assert run_of(runs, f"{TRACE}-{span(3)}").parent_run_id == TRACE
+
+
+def test_a_background_job_is_a_child_of_the_run_that_ordered_it() -> None:
+    """S5.23: a worker takes it up when that run is long over; our SDK says whose job it is."""
+    job = agent(3, 2, "worker", start=200, end=300, role=Role.SDK)
+    steps = [agent(1, start=0, end=100), tool(2, 1, start=5, end=6)]
+
+    ordered = fold([*steps, replace(job, labels={"parent_run_id": TRACE})])
+    leaked = fold([*steps, job])
+
+    assert run_of(ordered, f"{TRACE}-{span(3)}").parent_run_id == TRACE
+    assert run_of(leaked, f"{TRACE}-{span(3)}").parent_run_id == ""
 
 
 def test_a_wrapper_adopts_the_lone_agent_below_it() -> None:
