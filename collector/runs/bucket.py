@@ -90,6 +90,8 @@ class Tally:
     duplicate_spans: int = 0
     calls_told: int = 0
     """Model calls without a span of their own."""
+    tools_told: int = 0
+    """Tool calls without one."""
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(*map(add, _tallied(self), _tallied(other)))
@@ -307,6 +309,7 @@ class Bucket:
         if kind is TOOL:
             tally.tool_calls += 1
             tally.tool_errors += failed
+            tally.tools_told += step.role is TOLD
             if not step.arguments_digest:
                 tally.tools_without_arguments += 1
             if not step.result_digest and not failed:

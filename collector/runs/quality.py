@@ -20,6 +20,8 @@ NOTES: Final[Mapping[str, str]] = {
     "cached_tokens_missing": "no model call says how many input tokens came from a cache: "
     "0 may be wrong, and the cost then too high",
     "duplicate_model_spans": "several spans described one model call; each was counted once",
+    "model_calls_from_messages": "model calls without a span, known from what was said: how many "
+    "and what they asked for; when each was made, how long it took and what it cost may be unknown",
     "model_missing": "no model call names its model",
     "model_spans_missing": "an agent ran and no span shows a model call: calls, tokens and cost "
     "are not known",
@@ -29,6 +31,9 @@ NOTES: Final[Mapping[str, str]] = {
     "results_missing": "no tool call that worked has a result",
     "root_missing": "the run's root span never came: start, end and outcome are those of its steps",
     "tokens_missing": "a model call that was answered states no tokens: the sums are too low",
+    "tool_calls_from_messages": "tool calls without a span, known from their results in a later "
+    "message: when each ran and how long it took is not known, an error only where the result "
+    "tells of one",
     "tool_spans_missing": "the model asked for tools and went on, and no span shows one: "
     "tool calls are not counted",
     "usage_from_aggregate": "no model span came; tokens are those that an agent or workflow span "
@@ -53,6 +58,7 @@ def data_quality(
         "arguments_missing": 0 < own.tool_calls == own.tools_without_arguments,
         "cached_tokens_missing": 0 < answered == own.calls_without_cached,
         "duplicate_model_spans": own.duplicate_spans > 0,
+        "model_calls_from_messages": own.calls_told > 0,
         "model_missing": own.model_calls > 0 and not any(any(b.models.values()) for b in buckets),
         "model_spans_missing": agent and not (own.model_calls or delegated or aggregated),
         "price_unknown": own.calls_unpriced > own.calls_without_usage,
@@ -60,6 +66,7 @@ def data_quality(
         "results_missing": 0 < worked == own.tools_without_results,
         "root_missing": root_missing,
         "tokens_missing": own.calls_without_usage > 0,
+        "tool_calls_from_messages": own.tools_told > 0,
         "tool_spans_missing": not own.tool_calls and not delegated and _went_on(buckets),
         "usage_from_aggregate": aggregated,
     }

@@ -65,7 +65,7 @@ __all__ = [
     "use",
 ]
 
-REVISION: Final = 1
+REVISION: Final = 2
 """Normalizer revision, part of a run's revision: raise it when the same span gives another step."""
 
 MODULES: Final = (

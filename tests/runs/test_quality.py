@@ -54,6 +54,11 @@ def test_a_run_that_says_everything_has_no_note() -> None:
         ([tool(2, arguments_digest="a")], "results_missing"),
         ([model(2, tool_requests=ASKED), model(3)], "tool_spans_missing"),
         ([model(2, tool_requests=ASKED), model(3, tool_requests=ASKED)], "tool_spans_missing"),
+        ([model(2, role=Role.TOLD)], "model_calls_from_messages"),
+        (
+            [tool(2, role=Role.TOLD, arguments_digest="a", result_digest="b")],
+            "tool_calls_from_messages",
+        ),
         ([], "model_spans_missing"),
     ],
 )
@@ -66,6 +71,15 @@ def test_a_field_that_is_stated_once_is_known_to_be_sent() -> None:
     assert quality(model(2), model(3, replace(WHOLE, cache_read_tokens=None))) == set()
     whole = tool(2, arguments_digest="a", result_digest="b")
     assert quality(whole, tool(3)) == set()
+
+
+def test_calls_that_have_spans_are_not_said_to_be_without() -> None:
+    """What messages repeat of them is not counted."""
+    told = tool(2, role=Role.TOLD, arguments_digest="a", result_digest="b")
+    whole = tool(3, arguments_digest="a", result_digest="b")
+
+    assert quality(whole, told) == set()
+    assert quality(model(4), model(5, role=Role.TOLD)) == set()
 
 
 def test_a_failure_has_nothing_to_say() -> None:
