@@ -25,6 +25,10 @@ def choice(request: Any, context: Any) -> agentrun.Run | None:
     return agentrun.run(name, context=context, execution="async", trigger="agent")
 
 
+def leave_logging(**_: object) -> None:
+    """Set up nothing."""
+
+
 @pytest.fixture(scope="module")
 def desk() -> Iterator[Any]:
     """A Celery application and its worker; stopping that takes seconds."""
@@ -58,6 +62,8 @@ def desk() -> Iterator[Any]:
 
     from celery.contrib.testing.worker import start_worker
 
+    # With a receiver Celery leaves the logging of this process alone.
+    celery.signals.setup_logging.connect(leave_logging)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Celery's own
         with start_worker(
