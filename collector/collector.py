@@ -22,6 +22,7 @@ from collector.journal.journal import Journal
 from collector.journal.segment import RecordKind
 from collector.pipeline import Pipeline
 from collector.redaction import load_or_create_key
+from collector.rules.file import RulesFileWatch, ruleset
 from collector.runs.assembler import Assembler, Stored, Unknown
 from collector.runs.events import ERASED, make_event
 from collector.runs.judge import RulesInForce
@@ -35,7 +36,6 @@ from collector.store.recall import Recall
 from collector.store.writer import Flush, Writer, inserts
 from otel_agentrun import dialects
 from otel_agentrun.redact import Redactor
-from otel_agentrun.rules import DEFAULTS, Ruleset, RulesFile
 from otel_agentrun.step import Event
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,8 @@ class Collector:
                 self.accounting.recovered(records.SIGNAL_OF[kind], items)
             self.intake = JournalIntake(pool, self.journal, self.accounting)
             pricing = settings.pricing(config.prices)
-            self.rules = RulesInForce(Ruleset(RulesFile(), DEFAULTS), pricing.model)
+            self.rules = RulesInForce(ruleset(config.rules.file), pricing.model)
+            self._rules_file = RulesFileWatch(config.rules.file, self.rules, self.accounting)
             self.assembler = Assembler(settings.assembler(config), pricing, self.rules)
             self.pipeline = Pipeline(
                 journal=self.journal,
@@ -98,6 +99,7 @@ class Collector:
                 on_connected=self._connected,
                 erased=lambda: self.intake.erased,
                 of_others=None if self._embedded else self._of_others,
+                on_idle=self._rules_file.look,
             )
         except BaseException:
             self.journal.close()

@@ -115,6 +115,7 @@ class Pipeline:
         of_others: Callable[[Collection[str]], Collection[str]] | None = None,
         encode: Callable[[Flush], Callable[[], None]] | None = None,
         normalized: Normalized | None = None,
+        on_idle: Callable[[], None] = lambda: None,
     ) -> None:
         """`dead_letters` gives those that wait to be stored; `on_runs` hears of written runs.
 
@@ -123,7 +124,8 @@ class Pipeline:
         `of_others` gives those that other collectors wrote of, when the store has others.  `encode`
         makes the rows of a flush and gives what stores them, as `write` would: the rows are made in
         the fold thread, since two threads in turns at the interpreter's lock are slower than one.
-        `normalized` has steps that were made elsewhere.
+        `normalized` has steps that were made elsewhere.  `on_idle` is called in the fold thread now
+        and then.
         """
         self._journal = journal
         self._assembler = assembler
@@ -138,6 +140,7 @@ class Pipeline:
         self._of_others = of_others
         self._encode = encode
         self._normalized = normalized or Normalized()
+        self._on_idle = on_idle
         self._pending = Pending()
         self._writing: Future[None] | None = None
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -391,6 +394,7 @@ class Pipeline:
         self._look_again(now_ns)
         self._record(self._assembler.quiet(now_ns), self._assembler.not_closed)
         self._assembler.forget(now_ns)
+        self._on_idle()
         if not self._pending.since and (self._writing is None or self._writing.done()):
             letters = self._dead_letters()
             if letters:

@@ -26,6 +26,9 @@ def docs(section: type) -> Mapping[str, str]:
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
     assert isinstance(tree, ast.ClassDef)
     found = {field.name: "" for field in dataclasses.fields(section)}
+    for base in section.__bases__:
+        if dataclasses.is_dataclass(base):
+            found |= docs(base)
     for statement, following in zip(tree.body, [*tree.body[1:], None], strict=True):
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             match following:

@@ -361,6 +361,15 @@ class MappingsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RulesConfig:
+    """Budgets, loops and policies (docs/rules.md)."""
+
+    file: Path | None = None
+    """Rules file; none: the built-in rules, which flag and never stop anything. It is read again
+    when it changes; one with mistakes is reported, and the rules before it stay in force."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
     """What the collector says about itself, on standard error."""
 
@@ -394,6 +403,8 @@ class Config:
     """Money."""
     mappings: MappingsConfig = MappingsConfig()
     """In-house conventions."""
+    rules: RulesConfig = RulesConfig()
+    """Budgets, loops and policies."""
     log: LogConfig = LogConfig()
     """Logs."""
 

@@ -13,8 +13,8 @@ from otel_agentrun.rules.seen import Seen
 from otel_agentrun.step import COUNTED, Kind, Step, Usage
 
 __all__ = [
-    "NO_UNKNOWN", "Drawn", "Price", "Spent", "Unknown", "WindowKey", "amount_of", "crossing",
-    "drawn", "estimated", "limit_for", "window_key", "window_start_ns",
+    "NO_UNKNOWN", "Drawn", "Price", "Running", "Spent", "Unknown", "WindowKey", "amount_of",
+    "crossing", "drawn", "estimated", "limit_for", "shared", "window_key", "window_start_ns",
 ]  # fmt: skip
 
 NANO: Final = 1_000_000_000
@@ -26,11 +26,11 @@ Price = Callable[[Usage, str, str, int], tuple[int | None, str]]
 WindowKey = tuple[str, str, int]
 """(rule, whose budget it is, start of the window in Unix ns)."""
 
-COUNTERS: Final[Mapping[str, Kind]] = {
-    "model_calls": Kind.MODEL,
-    "tool_calls": Kind.TOOL,
-    "retrievals": Kind.RETRIEVE,
-    "plan_steps": Kind.PLAN,
+COUNTERS: Final[Mapping[Kind, str]] = {
+    Kind.MODEL: "model_calls",
+    Kind.TOOL: "tool_calls",
+    Kind.RETRIEVE: "retrievals",
+    Kind.PLAN: "plan_steps",
 }
 CALL_MEASURES: Final = frozenset({"cost_usd", "tokens", "input_tokens", "output_tokens"})
 """What a single model call has, too (`per: request`)."""
@@ -160,37 +160,75 @@ def drawn(budgets: Iterable[Budget], spent: Spent, environment: str = "") -> lis
     ]
 
 
+def shared(
+    budgets: Iterable[Budget],
+    spent: Spent,
+    names: Mapping[str, object],
+    started_ns: int,
+    sums: Callable[[WindowKey], float],
+) -> list[Drawn]:
+    """What a root run and others have drawn from the budgets that they share.
+
+    `sums` gives what the *other* runs have drawn from one, in its unit: rules have no store.
+    """
+    found = []
+    for budget in budgets:
+        key = window_key(budget, names, started_ns)
+        if key is not None:
+            own, is_estimated = amount_of(budget, spent)
+            limit = limit_for(budget, str(names.get("environment", "")))
+            found.append(Drawn(budget, limit, own + sums(key), is_estimated))
+    return found
+
+
+class Running:
+    """What a run has used after each of its steps, taken in order."""
+
+    __slots__ = ("_failed", "_price", "_start_ns", "spent")
+
+    def __init__(self, start_ns: int, price: Price | None = None) -> None:
+        self.spent = Spent(depth=1)
+        self._start_ns = start_ns
+        self._price = price
+        self._failed: set[tuple[str, str, str]] = set()
+
+    def take(self, seen: Seen) -> None:
+        step, spent = seen.step, self.spent
+        if step.kind not in COUNTED:
+            return
+        spent.steps += 1
+        spent.cost_nano_usd += seen.cost_nano_usd or 0
+        spent.wall_ns = max(spent.wall_ns, step.end_ns - self._start_ns)
+        spent.fan_out = max(spent.fan_out, len(step.tool_requests))
+        if step.usage is not None:
+            spent.input_tokens += step.usage.input_tokens or 0
+            spent.output_tokens += step.usage.output_tokens or 0
+        unknown = estimated(step, self._price)
+        if unknown is not NO_UNKNOWN:
+            spent.unknown += unknown
+        counter = COUNTERS.get(step.kind)
+        if counter is not None:
+            setattr(spent, counter, getattr(spent, counter) + 1)
+        call = (step.kind.value, step.tool_name or step.name, step.arguments_digest)
+        if step.kind is Kind.MODEL:
+            call = (step.kind.value, "", "")
+        spent.retries += call in self._failed
+        (self._failed.add if step.failed else self._failed.discard)(call)
+
+
 def crossing(
     budget: Budget, threshold: float, steps: Iterable[Seen], start_ns: int, price: Price | None
 ) -> Seen | None:
     """The first of the steps, in order, with which the amount is past `threshold`.
 
-    `None` where no step alone shows it: depth, fan-out, usage that only an agent span states.
+    `None` where no step alone shows it: depth, usage that only an agent span states.
     """
-    spent = Spent()
-    failed: set[tuple[str, str, str]] = set()
+    running = Running(start_ns, price)
+    if budget.measure == "depth":
+        return None
     for seen in steps:
-        step = seen.step
-        if step.kind not in COUNTED:
-            continue
-        spent.steps += 1
-        spent.cost_nano_usd += seen.cost_nano_usd or 0
-        spent.wall_ns = max(spent.wall_ns, step.end_ns - start_ns)
-        if step.usage is not None:
-            spent.input_tokens += step.usage.input_tokens or 0
-            spent.output_tokens += step.usage.output_tokens or 0
-        unknown = estimated(step, price)
-        if unknown is not NO_UNKNOWN:
-            spent.unknown += unknown
-        for name, kind in COUNTERS.items():
-            if step.kind is kind:
-                setattr(spent, name, getattr(spent, name) + 1)
-        call = (step.kind.value, step.tool_name or step.name, step.arguments_digest)
-        if step.kind is Kind.MODEL:
-            call = (step.kind.value, "", "")
-        spent.retries += call in failed
-        (failed.add if step.failed else failed.discard)(call)
-        if amount_of(budget, spent)[0] > threshold:
+        running.take(seen)
+        if amount_of(budget, running.spent)[0] > threshold:
             return seen
     return None
 

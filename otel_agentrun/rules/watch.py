@@ -263,14 +263,15 @@ class Watch:
         budget, limit, used, guessed = drawn
         threshold = drawn.threshold
         at = self._crossed.get(budget.name) if ending is None else None
-        if at is None:
+        if at is None and budget.window == "none":
             every = self._steps
             if others := below():
                 every = sorted((*every, *others), key=_key)
             at = crossing(budget, threshold, every, started_ns, self._price)
             if at is not None:
                 self._crossed[budget.name] = at
-        text = "the run " + budget_text(budget, used, limit, estimated=guessed)
+        whose = "the run" if budget.window == "none" else f"this {budget.window} the {budget.per}"
+        text = f"{whose} " + budget_text(budget, used, limit, estimated=guessed)
         past = at
         if at is not None:
             name = at.step.tool_name or at.step.model or at.step.name

@@ -1,0 +1,1 @@
+"""Rules files: read with every mistake in one report, tried on stored runs, and suggested."""
