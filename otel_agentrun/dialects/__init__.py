@@ -22,10 +22,13 @@ from otel_agentrun.dialects import (
     driver,
     gemini_cli,
     genai,
+    langfuse,
     litellm,
+    logfire,
     mapping,
     mcp,
     messages,
+    mlflow,
     openinference,
     openlit,
     pydantic_ai,
@@ -34,6 +37,7 @@ from otel_agentrun.dialects import (
     strands,
     traceloop,
     transport,
+    vercel_ai,
 )
 from otel_agentrun.dialects import labels as run_labels
 from otel_agentrun.dialects.dialect import Dialect
@@ -70,11 +74,15 @@ REVISION: Final = 2
 
 MODULES: Final = (
     agentrun,
+    logfire,
     openinference,
+    langfuse,
+    mlflow,
     litellm,
     openlit,
     semantic_kernel,
     traceloop,
+    vercel_ai,
     agentops,
     pydantic_ai,
     strands,

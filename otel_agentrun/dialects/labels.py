@@ -53,6 +53,14 @@ PREFIXES: Final[Mapping[str, str]] = {
 BY_KEY: Final[Mapping[str, tuple[str, int]]] = {
     key: (name, rank) for name, keys in LABELS.items() for rank, key in enumerate(keys)
 }
+CHOSEN: Final[Mapping[str, str]] = {
+    "sessionid": "session_id",
+    "userid": "user_id",
+    "conversationid": "conversation_id",
+    "threadid": "conversation_id",
+    "requestid": "request_id",
+}
+"""Names that applications give to what has a label, without case, underscores and dots."""
 FORCED: Final = frozenset(
     name for name, keys in LABELS.items() if not semconv.TENANCY.isdisjoint(keys)
 )
@@ -76,6 +84,11 @@ def name_of(key: str) -> tuple[str, int] | None:
             if key.startswith(prefix) and len(key) > len(prefix):
                 return (label + key[len(prefix) :], 0)
     return found
+
+
+def chosen(name: str) -> str:
+    """The label of a metadata key that an application named itself: `userId`, `user_id`, `tier`."""
+    return CHOSEN.get(name.replace("_", "").replace(".", "").lower(), f"tags.{name}")
 
 
 def stated(attributes: Mapping[str, Any]) -> dict[str, str]:

@@ -5,7 +5,8 @@ A normalized message is a dict with `role` and, where there is something to say,
 
 Shapes read: GenAI parts (semantic-conventions-genai, docs/gen-ai/gen-ai-input-messages.json),
 OpenAI chat completions and Responses items, Anthropic blocks, Bedrock Converse (Strands), Gemini
-parts and LangChain serializations.  Where messages are found is `sources.py`'s matter.
+parts, LangChain serializations and the Vercel AI SDK's parts.  Where messages are found is
+`sources.py`'s matter.
 """
 
 from __future__ import annotations
@@ -169,7 +170,7 @@ def _call(item: Any) -> dict[str, Any] | None:
         return None
     inner = item.get("function")
     source = inner if isinstance(inner, dict) else item
-    name = source.get("name")
+    name = source.get("name") or source.get("toolName")
     if not isinstance(name, str) or not name:
         return None
     given: Any = None
@@ -178,7 +179,7 @@ def _call(item: Any) -> dict[str, Any] | None:
             given = source[key]
             break
     call_id = item.get("id") if item.get("type") != "function_call" else None
-    call_id = call_id or item.get("call_id") or item.get("toolUseId")
+    call_id = call_id or item.get("call_id") or item.get("toolUseId") or item.get("toolCallId")
     return {"id": str(call_id or ""), "name": name, "arguments": given}
 
 
@@ -232,7 +233,7 @@ def _collect_part(
         result = response.get("content") or response.get("response")
         _collect_result(result, texts, calls, out)
         return
-    if kind in ("tool_call", "tool_use", "server_tool_call"):
+    if kind in ("tool_call", "tool-call", "tool_use", "server_tool_call"):
         calls.append(part)
     elif kind in ("tool_call_response", "tool_result", "server_tool_call_response"):
         out["role"] = "tool"
@@ -241,6 +242,13 @@ def _collect_part(
             if part.get(key) is not None:
                 _collect_result(part[key], texts, calls, out)
                 return
+    elif kind == "tool-result":  # Vercel AI SDK: `result`, later `output` with a `value`
+        out["role"] = "tool"
+        out["tool_call_id"] = str(part.get("toolCallId") or "")
+        result = part.get("output", part.get("result"))
+        if isinstance(result, dict) and "value" in result and "type" in result:
+            result = result["value"]
+        _collect_result(result, texts, calls, out)
     elif kind in ("reasoning", "thinking"):
         reasoning = part.get("content") or part.get("thinking")
         if reasoning:

@@ -13,13 +13,15 @@ from typing import Any, Final
 
 from otel_agentrun import arguments
 from otel_agentrun.dialects import genai, kinds, messages, requests
+from otel_agentrun.dialects.labels import chosen
 from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest
 
 NAME: Final = "traceloop"
 CHECKED: Final = "traceloop-sdk 0.62.4 (OpenAI, LangChain/LangGraph 1.x), 0.33.12 (OpenAI)"
 CANNOT_TELL: Final[tuple[str, ...]] = (
-    "LangChain: reasoning tokens; the tool call id of a tool call that failed.",
+    "LangChain: reasoning tokens (only what the nodes around a call returned has them); the tool "
+    "call id of a tool call that failed.",
     "Decorated tools: tool call ids.",
     "Retrievals by functions of one's own: `@task` says nothing of their kind.",
     "0.33: cached and reasoning tokens (Anthropic: reasoning); response ids.",
@@ -92,13 +94,6 @@ CONTENT_PREFIXES: Final = (*genai.CONTENT_PREFIXES, "llm.request.functions.")
 
 OWN_PROPERTIES: Final = ("langgraph_", "ls_", "lc_", "checkpoint_", "__")
 """Association properties that LangChain's metadata becomes; the rest are the application's."""
-PROPERTIES: Final[Mapping[str, str]] = {
-    "sessionid": "session_id",
-    "userid": "user_id",
-    "conversationid": "conversation_id",
-    "threadid": "conversation_id",
-    "requestid": "request_id",
-}
 CALL_ID: Final = re.compile(r'"tool_call_id": ?"([^"\s]{1,200})"')
 FUNCTION_NAME: Final = re.compile(r"llm\.request\.functions\.\d+\.name")
 
@@ -140,7 +135,7 @@ def label(key: str) -> str:
     name = key[len(ASSOCIATION) :] if key.startswith(ASSOCIATION) else ""
     if not name or name.startswith(OWN_PROPERTIES):
         return ""
-    return PROPERTIES.get(name.replace("_", "").replace(".", "").lower(), f"tags.{name}")
+    return chosen(name)
 
 
 def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:

@@ -1,0 +1,331 @@
+"""Spans of the Langfuse SDKs: decorators, the OpenAI wrapper, the LangChain callback.
+
+Source: langfuse/langfuse-python, langfuse/_client/attributes.py and constants.py (3.15.0, 5.0.4),
+langfuse/openai.py, langfuse/langchain/CallbackHandler.py (meaning of usage, types of observations);
+langfuse/langfuse-js, packages/core (the same names); capture tests/captures/langfuse.
+
+A LangChain model call under both the callback and the wrapped client comes as two nested
+generations whose counts mean different things; what is nested is one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from otel_agentrun import arguments
+from otel_agentrun.dialects import genai, kinds, messages, requests
+from otel_agentrun.dialects.dialect import table_usage
+from otel_agentrun.dialects.labels import chosen
+from otel_agentrun.dialects.raw_usage import counts, load
+from otel_agentrun.dialects.tables import Found, Labels, as_count, as_nano_usd
+from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, Usage, as_text
+
+NAME: Final = "langfuse"
+CHECKED: Final = (
+    "langfuse (Python) 5.0.4: decorators, OpenAI wrapper, LangChain callback; 3.15.0 by its source"
+)
+CANNOT_TELL: Final[tuple[str, ...]] = (
+    "The id of the model's answer, and why it ended.",
+    "The provider, except of models that LangChain calls.",
+    "Tool call ids, except of tools that LangChain calls.",
+    "The class of an error: only its message is sent.",
+)
+
+SCOPE: Final = "langfuse-sdk"
+TYPE: Final = "langfuse.observation.type"
+INPUT: Final = "langfuse.observation.input"
+OUTPUT: Final = "langfuse.observation.output"
+METADATA: Final = "langfuse.observation.metadata."
+TRACE_METADATA: Final = "langfuse.trace.metadata."
+NODE: Final = METADATA + "langgraph_node"
+CHECKPOINT: Final = METADATA + "checkpoint_ns"
+GRAPH_CHECKPOINT: Final = METADATA + "langgraph_checkpoint_ns"
+LANGCHAIN_ROOT: Final = METADATA + "is_langchain_root"
+APP_ROOT: Final = ("langfuse.internal.is_app_root", "langfuse.internal.as_root")
+
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    **genai.KEYS,
+    "provider": (*genai.KEYS["provider"], METADATA + "ls_provider"),
+    "model": ("langfuse.observation.model.name", *genai.KEYS["model"]),
+    "usage_details": ("langfuse.observation.usage_details",),
+    "cost_details": ("langfuse.observation.cost_details",),
+    "tool_call_id": (*genai.KEYS["tool_call_id"], METADATA + "tool_call_id"),
+    "status": ("langfuse.observation.level",),
+    "error_message": ("langfuse.observation.status_message",),
+    "prompt_name": ("langfuse.observation.prompt.name",),
+    "prompt_version": ("langfuse.observation.prompt.version",),
+    "input": (INPUT, *genai.KEYS["input"], "langfuse.trace.input"),
+    "output": (OUTPUT, *genai.KEYS["output"], "langfuse.trace.output"),
+    "tags": ("langfuse.trace.tags", "langfuse.tags"),
+}
+ALSO_READ: Final = frozenset(
+    {
+        TYPE, INPUT, genai.OPERATION, NODE, CHECKPOINT, GRAPH_CHECKPOINT, LANGCHAIN_ROOT,
+        *APP_ROOT,
+    }
+)  # fmt: skip
+EVENTS: Final = genai.EVENTS
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "agent": kinds.RUN,
+    "generation": kinds.MODEL,
+    "embedding": kinds.MODEL,
+    "tool": kinds.TOOL,
+    "retriever": kinds.RETRIEVE,
+    "evaluator": kinds.VALIDATE,
+    "guardrail": kinds.VALIDATE,
+}
+"""Observation type -> kind; `span`, `chain` and `event` are OTHER, unless they are the root."""
+WRAPPERS: Final = frozenset({"span", "chain"})
+
+LABELS: Final[Mapping[str, str]] = {
+    "langfuse.session.id": "session_id",
+    "langfuse.user.id": "user_id",
+    "langfuse.trace.name": "workflow_name",
+    "langfuse.environment": "environment",
+    "langfuse.release": "app_version",
+    "langfuse.version": "agent_version",
+}
+OWN_METADATA: Final = ("langgraph_", "ls_", "lc_", "checkpoint_", "is_langchain_root")
+"""Metadata keys that LangChain writes itself; the rest are the application's."""
+
+CONTENT: Final[Mapping[str, tuple[str, ...]]] = {
+    "parameters": ("langfuse.observation.model.parameters",),
+    "prompt_name": ("langfuse.observation.prompt.name",),
+    "prompt_version": ("langfuse.observation.prompt.version",),
+}
+CONTENT_PREFIXES: Final = ("langfuse.trace.input", "langfuse.trace.output")
+
+
+def recognizes(span: SpanView) -> bool:
+    return TYPE in span.attributes or span.scope == SCOPE
+
+
+def kind(span: SpanView) -> Kind:
+    stated = span.attributes.get(TYPE)
+    if stated is None:
+        return genai.kind(span)
+    found = KINDS.get(stated, kinds.OTHER) if type(stated) is str else kinds.OTHER
+    if found is kinds.RUN:
+        return kinds.OTHER if _is_node(span) else kinds.RUN
+    if found is kinds.OTHER and stated in WRAPPERS and _is_root(span):
+        return kinds.RUN
+    return found
+
+
+def _is_root(span: SpanView) -> bool:
+    attributes = span.attributes
+    return not span.parent_span_id or any(key in attributes for key in APP_ROOT)
+
+
+def _is_node(span: SpanView) -> bool:
+    """Is this `agent` a node of LangGraph's?  Whatever has "agent" in its name is typed so.
+
+    A sub-graph comes twice, as the node and as the graph in it; only in the graph's own span
+    `checkpoint_ns` (where it runs) equals `langgraph_checkpoint_ns`.
+    """
+    get = span.attributes.get
+    return NODE in span.attributes and get(CHECKPOINT) != get(GRAPH_CHECKPOINT)
+
+
+def role(span: SpanView, kind: Kind) -> Role:
+    if kind is kinds.RUN:
+        return kinds.WORKFLOW if span.attributes.get(TYPE) in WRAPPERS else kinds.AGENT
+    if kind is kinds.OTHER and NODE in span.attributes:
+        return kinds.NODE
+    return kinds.NO_ROLE
+
+
+def label(key: str) -> str:
+    """Metadata of the application, whose names are its own."""
+    name = key[len(TRACE_METADATA) :] if key.startswith(TRACE_METADATA) else ""
+    if not name or name.startswith(OWN_METADATA):
+        return LABELS.get(key, "")
+    return chosen(name)
+
+
+def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
+    for name, value in labels.items():
+        if value[:1] == '"':
+            labels[name] = _unquoted(value)
+    if "provider" in found:
+        found["provider"] = _unquoted(found["provider"]).lower()
+    if kind is kinds.MODEL:
+        if "cost_details" in found and (cost := _cost(found["cost_details"])) is not None:
+            found["reported_cost"] = cost
+    elif kind is kinds.TOOL:
+        _derive_tool(span, found)
+    elif kind is kinds.RUN:
+        if span.attributes.get(TYPE) in WRAPPERS:
+            labels.setdefault("workflow_name", span.name)
+        else:
+            found.setdefault("agent_name", span.name)
+    elif kind is kinds.RETRIEVE:
+        listed = _documents(found.get("output"))
+        if listed is not None:
+            found["hit_count"] = len(listed)
+
+
+def _unquoted(text: str) -> str:
+    """5.x sends metadata as JSON, 3.x as it is."""
+    return as_text(arguments.parse(text)) if text[:1] == '"' else text
+
+
+def _cost(sent: str) -> int | None:
+    """Nano-USD; Langfuse's own total, or what its parts add up to."""
+    details = load(sent)
+    if "total" in details:
+        return as_nano_usd(details["total"])
+    parts = [as_nano_usd(part) for part in details.values()]
+    return sum(part for part in parts if part is not None) if parts else None
+
+
+def _derive_tool(span: SpanView, found: Found) -> None:
+    found.setdefault("tool_name", span.name)
+    if "tool_call_id" in found:
+        found["tool_call_id"] = _unquoted(found["tool_call_id"])
+    if "input" in found:
+        found.setdefault("arguments", found["input"])
+    sent = found.get("output")
+    if sent is None:
+        return
+    answer = _tool_message(sent)
+    if answer is None:
+        found.setdefault("result", sent)
+        return
+    found["result"] = answer.get("content")
+    found.setdefault("tool_call_id", as_text(answer["tool_call_id"]))
+    if answer.get("status") == "error":
+        found["status"] = "error"
+
+
+def _tool_message(sent: Any) -> Mapping[str, Any] | None:
+    """LangChain's tool message, which is what a tool returns through its callback."""
+    if type(sent) is str and '"tool_call_id"' not in sent:
+        return None
+    answer = arguments.parse(sent) if isinstance(sent, str) else sent
+    if isinstance(answer, Mapping) and answer.get("type") == "tool" and answer.get("tool_call_id"):
+        return answer
+    return None
+
+
+def _documents(sent: Any) -> list[Any] | None:
+    listed = arguments.parse(sent) if isinstance(sent, str) else sent
+    if isinstance(listed, Mapping):
+        listed = next((v for k in ("documents", "results") if (v := listed.get(k))), None)
+    return listed if isinstance(listed, list) else None
+
+
+def usage(span: SpanView, found: Found) -> Usage | None:
+    if "usage_details" in found:
+        details = load(found["usage_details"])
+        for field, count in (_apart(details) if "input" in details else counts(details)).items():
+            found[field] = count
+    return table_usage(span, found)
+
+
+def _apart(details: Mapping[str, Any]) -> dict[str, int]:
+    """Counts in Langfuse's own names.
+
+    `input_cache_read`, `output_reasoning` and the like are beside `input` and `output`, as the
+    LangChain callback takes them out; not where the parts without them make up the total.
+    """
+    numbers = {
+        name: count for name, value in details.items() if (count := as_count(value)) is not None
+    }
+    found: dict[str, int] = {}
+    total = numbers.get("total")
+    plain = numbers.get("input", 0) + numbers.get("output", 0)
+    for name in ("input", "output"):
+        if name in numbers:
+            more = sum(
+                count
+                for part, count in numbers.items()
+                if part.startswith(name + "_") or (name == "input" and part in CACHED)
+            )
+            found[name + "_tokens"] = numbers[name] + (0 if total == plain else more)
+    for field, names in PARTS.items():
+        for name in names:
+            if name in numbers:
+                found[field] = numbers[name]
+                break
+    return found
+
+
+CACHED: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
+PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "cache_read_tokens": (
+        "input_cache_read", "input_cached_tokens", "input_cache_read_tokens", CACHED[0],
+    ),
+    "cache_write_tokens": (
+        "input_cache_creation", "input_cache_write", "input_cache_creation_tokens", CACHED[1],
+    ),
+    "reasoning_tokens": ("output_reasoning", "output_reasoning_tokens"),
+}  # fmt: skip
+
+
+def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
+    if span.events and "output" not in found:
+        return genai.tool_requests(span, found)
+    return requests.in_messages(found.get("output"))
+
+
+def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, Any]:
+    sent_in = arguments.parse(span.text(*KEYS["input"]))
+    sent_out = arguments.parse(span.text(*KEYS["output"]))
+    out: dict[str, Any] = {}
+    if kind is kinds.MODEL:
+        out["messages_in"] = _asked(sent_in)
+        out["messages_out"] = _said(sent_out)
+        out["tools_offered"] = _offered(sent_in)
+    elif kind is kinds.TOOL:
+        answer = _tool_message(sent_out)
+        out["arguments"] = sent_in
+        out["result"] = sent_out if answer is None else answer.get("content")
+    elif kind is kinds.RETRIEVE:
+        asked = arguments.unwrap(sent_in)
+        out["query"] = asked.get("query") if isinstance(asked, Mapping) else asked
+        out["documents"] = _documents(sent_out)
+    else:
+        if isinstance(sent_in, Mapping) and "messages" in sent_in:
+            out["messages_in"] = messages.parse(sent_in)
+        if isinstance(sent_out, Mapping) and "messages" in sent_out:
+            out["messages_out"] = messages.parse(sent_out)
+    if kind is not kinds.TOOL:
+        out["input"], out["output"] = arguments.unwrap(sent_in), sent_out
+    return {field: value for field, value in out.items() if value not in ("", None, [], {})}
+
+
+def _asked(sent: Any) -> list[messages.Message] | None:
+    """Messages of a request; LangChain lists the offered tools among them."""
+    if isinstance(sent, list):
+        sent = [one for one in sent if _tool_of(one) is None]
+    if isinstance(sent, str) and sent:
+        return [{"role": "user", "content": sent}]
+    return messages.parse(sent)
+
+
+def _said(sent: Any) -> list[messages.Message] | None:
+    if isinstance(sent, str) and sent:
+        return [{"role": "assistant", "content": sent}]
+    said = messages.parse(sent)
+    for one in said or ():
+        if one["role"] == "user":  # an item without a role
+            one["role"] = "assistant"
+    return said
+
+
+def _offered(sent: Any) -> list[Any]:
+    if isinstance(sent, Mapping):
+        listed = sent.get("tools")
+        return listed if isinstance(listed, list) else []
+    listed = sent if isinstance(sent, list) else []
+    return [tool for one in listed if (tool := _tool_of(one)) is not None]
+
+
+def _tool_of(message: Any) -> Mapping[str, Any] | None:
+    """A tool's definition that stands among the messages as one of the role `tool`."""
+    inner = message.get("content") if isinstance(message, Mapping) else None
+    defines = isinstance(inner, Mapping) and isinstance(inner.get("function"), Mapping)
+    return inner if defines else None
