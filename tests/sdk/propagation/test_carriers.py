@@ -341,3 +341,22 @@ def test_as_the_global_propagator_it_works_with_any_getter_and_setter(app: Recor
     assert stamps(context)[semconv.RUN_ID] == run.run_id
     assert stamps(context)[semconv.SESSION_ID] == "s-1"
     assert set(message) <= propagator.fields
+
+
+def test_log_lines_of_a_receiver_name_the_caller_s_run(app: Recorded) -> None:
+    """S4.8: the same ids in the logs of both processes, of `logging` and of OpenTelemetry."""
+    with agentrun.run("support", session="s-1", request_id="req-1") as run:
+        headers = agentrun.inject()
+    record = logging.makeLogRecord({"msg": "working"})
+    with agentrun.attached(agentrun.extract(headers, Context())):
+        agentrun.RunLogFilter().filter(record)
+        app.logger_provider.get_logger("worker").emit(event_name="line")
+
+    found = vars(record)
+    assert (found["run_id"], found["request_id"], found["session_id"]) == (
+        run.run_id,
+        "req-1",
+        "s-1",
+    )
+    [line] = app.events("line")
+    assert (line[semconv.RUN_ID], line[semconv.SESSION_ID]) == (run.run_id, "s-1")
