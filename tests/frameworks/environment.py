@@ -1,6 +1,6 @@
-"""The virtual environment of the frameworks: made on first use, kept between runs.
+"""The virtual environments of the frameworks: made on first use, kept between runs.
 
-It is outside of the checkout, and another one for other requirements or another Python.
+They are outside of the checkout, and others for other requirements or another Python.
 """
 
 from __future__ import annotations
@@ -13,30 +13,46 @@ import sys
 from pathlib import Path
 from typing import Final
 
-REQUIREMENTS: Final = Path(__file__).with_name("requirements.txt")
+HERE: Final = Path(__file__).parent
 INSTALL_SECS: Final = 300.0
+LARGE: Final = {"crewai": "1 GB"}
+"""What is installed by `python -m tests.frameworks NAME` only."""
 
 
 class NotInstalledError(Exception):
     """Says why."""
 
 
-def folder() -> Path:
+def requirements(name: str = "") -> Path:
+    """`requirements.txt`, or the file of frameworks that cannot be installed beside those."""
+    return HERE / f"requirements{name and '-'}{name}.txt"
+
+
+def names() -> list[str]:
+    """Of the files; the first one is ""."""
+    return [path.stem[len("requirements-") :] for path in sorted(HERE.glob("requirements*.txt"))]
+
+
+def folder(name: str = "") -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "otel-agentrun"
-    wanted = REQUIREMENTS.read_bytes() + sys.version.encode()
-    return cache / f"frameworks-{hashlib.sha256(wanted).hexdigest()[:12]}"
+    wanted = requirements(name).read_bytes() + sys.version.encode()
+    return cache / f"frameworks{name and '-'}{name}-{hashlib.sha256(wanted).hexdigest()[:12]}"
 
 
-def python(secs: float = INSTALL_SECS) -> Path:
-    """The environment's interpreter, installed if need be.  Raises `NotInstalledError`."""
-    target = folder()
+def python(name: str = "", *, secs: float = INSTALL_SECS, large: bool = False) -> Path:
+    """An environment's interpreter, installed if need be.  Raises `NotInstalledError`."""
+    target = folder(name)
     interpreter = target / "bin" / "python"
     installed = target / "installed"
     if installed.exists():
         return interpreter
+    if name in LARGE and not large:
+        raise NotInstalledError(
+            f"{name} takes {LARGE[name]}; `python -m tests.frameworks {name}` installs it"
+        )
     shutil.rmtree(target, ignore_errors=True)  # of a try that was broken off
     pip = [interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    for command in ([sys.executable, "-m", "venv", target], [*pip, "-r", REQUIREMENTS]):
+    for command in ([sys.executable, "-m", "venv", target], [*pip, "-r", requirements(name)]):
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=secs)
         except subprocess.TimeoutExpired:

@@ -1,4 +1,7 @@
-"""A server of chat completions that answers by a script: a tool call, then the answer."""
+"""An OpenAI server that answers by a script: a tool call, then the answer.
+
+Chat completions, also streamed, and the Responses API (`forms`).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Self
+
+from tests.frameworks import forms
 
 INPUT_TOKENS: Final = 1000
 OUTPUT_TOKENS: Final = 100
@@ -25,9 +30,17 @@ class ModelServer:
             def do_POST(self) -> None:
                 asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 server.calls.append(asked)
-                body = json.dumps(answer(asked, len(server.calls))).encode()
+                completion = answer(forms.as_chat(asked), len(server.calls))
+                is_stream = asked.get("stream", False)
+                if is_stream:
+                    body = forms.as_stream(completion)
+                elif self.path.endswith("/responses"):
+                    body = json.dumps(forms.as_response(completion)).encode()
+                else:
+                    body = json.dumps(completion).encode()
                 self.send_response(200)
-                self.send_header("Content-Type", "application/json")
+                media_type = "text/event-stream" if is_stream else "application/json"
+                self.send_header("Content-Type", media_type)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
