@@ -105,9 +105,9 @@ class Loop(Rule):
     ]  # fmt: skip
     """`repeated_call`: the same tool with the same arguments in a row. `cycle`: a sequence of 2 to
     16 calls again and again. `near_duplicate`: the same tool in a row with almost the same
-    arguments. `no_progress`: calls with other arguments that keep giving results that are known
-    already. `ping_pong`: two agents that hand to each other. `retry_storm`: the same call failing
-    again and again. `planning`: plans in a row with nothing done in between."""
+    arguments. `no_progress`: calls in a row, with one or other arguments, that give only results
+    which are known already. `ping_pong`: two agents that hand to each other. `retry_storm`: the
+    same call failing again and again. `planning`: plans in a row with nothing done in between."""
     limit: Times
     """How often in all: equal calls, whole cycles, round trips, failures, plans."""
     tools: tuple[Glob, ...] = ()

@@ -155,19 +155,21 @@ class Trail:
             self._last_at[call] = at
             if len(self._last_at) > REMEMBERED_MAX:
                 _halve(self._last_at)
+        is_loop = False
         if at - last <= PERIOD_MAX:
-            self._match(seen, call)
+            is_loop = self._match(seen, call)
         elif self._streaks:
             self._streaks = {}
         if step.result_digest:
-            self._result(seen, (name, step.result_digest), is_new=last < 0)
+            self._result(seen, (name, step.result_digest), is_loop=is_loop)
         elif self._stale is not None:
             self._stale = None
         self._calls.append(call if digest else None)
         self._ring.append(seen)
 
-    def _match(self, seen: Seen, call: Call) -> None:
-        """The call is one of the last 16: carry on those streaks, drop the others."""
+    def _match(self, seen: Seen, call: Call) -> bool:
+        """The call is one of the last 16: carry on those streaks, drop the others.  Whether one of
+        them is long enough."""
         before, ring = self._streaks, self._ring
         result = seen.step.result_digest
         streaks: dict[int, Streak] = {}
@@ -201,7 +203,8 @@ class Trail:
                 begin = period - 1 - (streak.times - 1) % period
                 names = (*latest[begin:], *latest[:begin])
                 self._sight(pattern, count, streak, seen, names, period)
-                return
+                return True
+        return False
 
     def _compare(self, seen: Seen, name: str) -> None:
         """Almost the same arguments as the call before, of the same tool?"""
@@ -224,21 +227,26 @@ class Trail:
         if varied and streak.times >= self._floors.get("near_duplicate", NEVER):
             self._sight("near_duplicate", streak.times, streak, seen, (name,))
 
-    def _result(self, seen: Seen, key: Call, *, is_new: bool) -> None:
-        """A result that this tool gave before, to arguments it was not asked with before."""
+    def _result(self, seen: Seen, key: Call, *, is_loop: bool) -> None:
+        """A result that this tool has given before is nothing new."""
         if key not in self._results:
             self._results[key] = True
             self._stale = None
             if len(self._results) > REMEMBERED_MAX:
                 _halve(self._results)
             return
-        if not is_new:  # the same question: `_match` has an eye on that
+        if is_loop:  # known for what it is
             return
         stale = self._stale
-        self._stale = stale = (
-            Streak(1, seen) if stale is None else Streak(stale.times + 1, stale.first)
+        if stale is None:
+            self._stale = Streak(1, seen)
+            return
+        other = stale.first.step
+        varied = stale.varied or (
+            other.arguments_digest != seen.step.arguments_digest or other.tool_name != key[0]
         )
-        if stale.times >= self._floors.get("no_progress", NEVER):
+        self._stale = stale = Streak(stale.times + 1, stale.first, varied=varied)
+        if varied and stale.times >= self._floors.get("no_progress", NEVER):
             names = dict.fromkeys(
                 one.step.tool_name or one.step.name for one in (*self._last(stale.times - 1), seen)
             )

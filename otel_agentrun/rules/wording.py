@@ -48,7 +48,7 @@ def loop_text(sighting: Sighting) -> str:
         text = f"`{names[0]}` called {count} times in a row with almost the same arguments"
         text += _results(sighting)
     elif sighting.pattern == "no_progress":
-        text = f"{count} calls in a row ({_list(names)}) with new arguments gave only known results"
+        text = f"{count} calls in a row ({_list(names)}) gave only results that were known already"
     elif sighting.pattern == "ping_pong":
         text = f"agents `{names[0]}` and `{names[1]}` handed to each other, {count} times around"
     elif sighting.pattern == "retry_storm":
