@@ -47,18 +47,19 @@ class ContentPolicy:
         if mode == "redacted":
             self._redactor = Redactor(settings or RedactSettings(key=os.urandom(32)))
 
-    def keep(self, key: str, value: object) -> tuple[str, bool]:
-        """What the attribute `key` holds of a value, and whether that is all of it, unchanged.
+    def keep(self, key: str, value: object) -> tuple[str, str, bool]:
+        """What the attribute `key` holds of a value; the text it was made of; and whether that is
+        all of it, unchanged.
 
         With content off: its structure as JSON; keys, types and lengths, never values.
         """
         whole = values.text(value, self.chars_max + OVERLAP_CHARS)
         if self.mode == "off":
-            return (structure(whole), False)
+            return structure(whole), whole, False
         kept = self._redacted(key, whole)
         if len(kept) > self.chars_max:
-            kept = values.cut(kept, self.chars_max)
-        return (kept, kept == whole and (value is whole or len(whole) <= self.chars_max))
+            return values.cut(kept, self.chars_max), whole, False
+        return kept, whole, kept == whole
 
     def _redacted(self, key: str, whole: str) -> str:
         if self._redactor is None:

@@ -28,6 +28,7 @@ from opentelemetry.trace import SpanContext
 
 from otel_agentrun import semconv
 from otel_agentrun.meter import Meter
+from otel_agentrun.step import COUNTED, Kind
 
 __all__ = [
     "RunScope", "Turns", "attached", "continue_run", "current", "detach", "labeled", "labels",
@@ -107,6 +108,15 @@ class RunScope:
     def stamp(self, attributes: Mapping[str, Any]) -> None:
         """Give more attributes to every span that starts in the run from now on."""
         self.stamps = {**self.stamps, **attributes}
+
+    def count(self, kind: Kind, *, failed: bool, **facts: Any) -> None:
+        """Count a step that ended (`Meter.count`), and remember what failed last."""
+        self.meter.count(kind, failed=failed, **facts)
+        if failed:
+            if kind in COUNTED:
+                self.last_failure = kind
+        elif self.last_failure == kind:
+            self.last_failure = ""
 
     def _name(self, run_id: str) -> None:
         self.run_id = run_id

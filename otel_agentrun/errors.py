@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from otel_agentrun.step import Status
 from otel_agentrun.typed_errors import typed_error
 
-__all__ = ["Failure", "failure"]
+__all__ = ["FAILED", "Failure", "failure"]
+
+FAILED = (Status.ERROR, Status.TIMEOUT)
+"""End states that are failures; the others are skipped, cancelled and fine."""
 
 CANCELLATIONS = (
     asyncio.CancelledError,

@@ -7,7 +7,7 @@ everything.  Money is nano-USD.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from otel_agentrun.dialects import kinds
@@ -57,16 +57,20 @@ class Totals:
         return self.revenue_nano_usd / NANO
 
 
+FIELDS: Final = tuple(each.name for each in fields(Totals))
+
+
 class Meter:
     """Totals of one run.  Threads may share one; what a child run uses is added to its parents'."""
 
-    __slots__ = ("_lock", "_own", "_parent", "_seen", "_total")
+    __slots__ = ("_below", "_lock", "_own", "_parent", "_seen")
 
     def __init__(self, parent: Meter | None = None) -> None:
         self._parent = parent
         self._lock = threading.Lock()
         self._own = Totals()
-        self._total = Totals()
+        self._below = Totals()
+        """Of its descendants."""
         self._seen: set[str] = set()
 
     def own(self) -> Totals:
@@ -77,7 +81,8 @@ class Meter:
     def total(self) -> Totals:
         """Of the run and its descendants."""
         with self._lock:
-            return replace(self._total)
+            own, below = self._own, self._below
+            return Totals(**{name: getattr(own, name) + getattr(below, name) for name in FIELDS})
 
     def count(
         self,
@@ -98,10 +103,10 @@ class Meter:
             return
         with self._lock:
             _add(self._own, kind, cost_nano_usd, failed, is_retry, usage, revenue_nano_usd)
-        meter: Meter | None = self
+        meter = self._parent
         while meter is not None:
             with meter._lock:
-                _add(meter._total, kind, cost_nano_usd, failed, is_retry, usage, revenue_nano_usd)
+                _add(meter._below, kind, cost_nano_usd, failed, is_retry, usage, revenue_nano_usd)
             meter = meter._parent
 
     def pay(self, amount_nano_usd: int, *, is_revenue: bool = False) -> None:
@@ -110,11 +115,11 @@ class Meter:
         with self._lock:
             self._own.cost_nano_usd += cost
             self._own.revenue_nano_usd += revenue
-        meter: Meter | None = self
+        meter = self._parent
         while meter is not None:
             with meter._lock:
-                meter._total.cost_nano_usd += cost
-                meter._total.revenue_nano_usd += revenue
+                meter._below.cost_nano_usd += cost
+                meter._below.revenue_nano_usd += revenue
             meter = meter._parent
 
     def _is_new(self, response_id: str) -> bool:

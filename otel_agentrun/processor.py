@@ -9,6 +9,7 @@ outside of any run are left alone, but for what a request said of them; steps am
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from opentelemetry import context as otel_context
@@ -24,37 +25,21 @@ from otel_agentrun.content import ContentPolicy
 from otel_agentrun.current import RunScope
 from otel_agentrun.dialects import kinds
 from otel_agentrun.emitter import HEARTBEAT_SECS, Emitter
+from otel_agentrun.open_spans import OpenSpan, OpenSpans
 from otel_agentrun.prices import PriceBook
 from otel_agentrun.sampling import may_drop
-from otel_agentrun.span_view import raw, view_of
+from otel_agentrun.span_view import put, raw, view_of
 from otel_agentrun.step import COUNTED, Kind, Step
 
 __all__ = ["AgentRunSpanProcessor"]
 
-OPEN_MAX: Final = 100_000
-"""Open spans that are remembered; a span that never ends must not be a leak."""
-
 _log = logging.getLogger(__name__)
 
 
-PLAIN: Final = {str(kind): kind for kind in COUNTED if kind is not kinds.MODEL}
+PLAIN: Final[Mapping[Any, Kind]] = {str(kind): kind for kind in COUNTED if kind is not kinds.MODEL}
 """Steps of our own that have no usage."""
 MONEY: Final = frozenset({semconv.COST_USD, semconv.PAYMENT_USD, semconv.REVENUE_USD})
-
-
-class OpenSpan:
-    """A span inside a run that has not ended."""
-
-    __slots__ = ("holds_call", "is_root", "parent_id", "scope", "step_id")
-
-    def __init__(self, scope: RunScope, parent_id: int, step_id: int, *, is_root: bool) -> None:
-        self.scope = scope
-        self.parent_id = parent_id
-        self.step_id = step_id
-        self.is_root = is_root
-        """It is the run's own span."""
-        self.holds_call = False
-        """A model call below it, with no agent and no tool between, was counted."""
+IDS: Final = frozenset({semconv.RUN_ID, semconv.RUN_PARENT_ID, semconv.STEP_ID})
 
 
 class AgentRunSpanProcessor(SpanProcessor):
@@ -76,7 +61,7 @@ class AgentRunSpanProcessor(SpanProcessor):
         """Events of live runs (start, steps, heartbeats, end) leave through `logger_provider`,
         an SDK one; without it there are none, and runs appear once their spans have ended."""
         self._prices = prices or PriceBook()
-        self._open: dict[int, OpenSpan] = {}
+        self._open = OpenSpans()
         self.unattributed = 0
         """Agents, model and tool calls, ... that ended outside of any run: where a run was meant to
         be around them, a thread did not get the context (see `wrap`)."""
@@ -99,7 +84,7 @@ class AgentRunSpanProcessor(SpanProcessor):
                 self._stamp(span, scope)
             elif labels := current.labels(parent_context):
                 stated = raw(span)
-                span.set_attributes({k: v for k, v in labels.items() if k not in stated})
+                put(span, {k: v for k, v in labels.items() if k not in stated})
         except Exception as error:
             self._failed("on_start", error)
 
@@ -141,25 +126,18 @@ class AgentRunSpanProcessor(SpanProcessor):
         parent = span.parent
         parent_id = parent.span_id if parent is not None else 0
         stated = raw(span)
-        is_root = stated.get(semconv.STEP_KIND) == "run"
-        step_id = stated.get(semconv.STEP_ID)
-        if isinstance(step_id, int):  # a step of ours comes stamped, but for the id of a new run
-            if is_root:
-                span.set_attributes(scope.ids)
-        else:
-            step_id = scope.next_step_id()
-            stamps = {**scope.stamps, semconv.STEP_ID: step_id}
-            if not stamps.keys().isdisjoint(stated):
-                # What an emitter says of one span is more exact; ids are ours alone.
-                own = (semconv.RUN_ID, semconv.RUN_PARENT_ID)
-                stamps = {k: v for k, v in stamps.items() if k in own or k not in stated}
-            span.set_attributes(stamps)
-        if len(self._open) >= OPEN_MAX:
-            self._open.pop(next(iter(self._open)), None)
-        found = OpenSpan(scope, parent_id, step_id, is_root=is_root)
-        self._open[span.get_span_context().span_id] = found
+        said_kind = stated.get(semconv.STEP_KIND)
+        step_id = scope.next_step_id()
+        stamps = {**scope.stamps, semconv.STEP_ID: step_id}
+        if not stamps.keys().isdisjoint(stated):
+            # What an emitter says of one span is more exact; ids are ours alone.
+            stamps = {k: v for k, v in stamps.items() if k in IDS or k not in stated}
+        put(span, stamps)
+        is_root = said_kind == "run"
+        found = OpenSpan(scope, parent_id, step_id, is_root)
+        self._open.add(span.get_span_context().span_id, found)
         # Rules that judge a step before it begins are asked here: `span`, `scope`, `scope.meter`.
-        if self._emitter is not None and semconv.STEP_KIND in stated and is_sampled(span):
+        if self._emitter is not None and said_kind is not None and is_sampled(span):
             # Of others' spans it is not known yet what they are.
             reports.started(self._emitter, span, scope, is_root=is_root)
 
@@ -171,50 +149,51 @@ class AgentRunSpanProcessor(SpanProcessor):
         if semconv.RUN_ID not in said:
             _restore(span, {**scope.stamps, semconv.STEP_ID: found.step_id})
         kind = PLAIN.get(said.get(semconv.STEP_KIND, ""))
-        if kind is not None and MONEY.isdisjoint(said) and not lifecycle.has("step"):
-            # A step of our own without usage: its attributes say all there is to count.
-            failed = span.status.status_code is StatusCode.ERROR
-            price = self._prices.tool_cost_nano_usd(said.get(semconv.GEN_AI_TOOL_NAME, ""))
-            self._count(
-                found, kind, failed=failed, is_retry=semconv.RETRY_ATTEMPT in said,
-                cost_nano_usd=price if kind is kinds.TOOL else None,
-            )  # fmt: skip
-        else:
-            attributes = dict(said)
-            for name in scope.stamps:
-                attributes.pop(name, None)  # said already, and the same for each span
-            step = dialects.step(view_of(span, attributes))
-            self._count(
-                found, step.kind, failed=step.failed, is_retry=step.attempt > 1,
-                cost_nano_usd=self._cost_nano_usd(step), usage=step.usage,
-                response_id=step.response_id, revenue_nano_usd=step.revenue_nano_usd,
-            )  # fmt: skip
+        step: Step | None = None
+        if kind is None or not MONEY.isdisjoint(said) or lifecycle.has("step"):
+            step = self._read(span, said, scope)
+            kind = step.kind if step is not None else kinds.OTHER
+        is_new = self._open.is_new(found, kind, step)
+        if step is not None:
+            if is_new:
+                scope.count(
+                    kind, failed=step.failed, is_retry=step.attempt > 1,
+                    cost_nano_usd=self._cost_nano_usd(step), usage=step.usage,
+                    response_id=step.response_id, revenue_nano_usd=step.revenue_nano_usd,
+                )  # fmt: skip
             if scope.handle is not None and lifecycle.has("step"):
                 lifecycle.fire("step", scope.handle, step)
-        if self._emitter is not None and is_sampled(span):
-            reports.ended(self._emitter, span, scope, is_root=found.is_root)
-
-    def _count(self, found: OpenSpan, kind: Kind, *, failed: bool, **facts: Any) -> None:
-        scope = found.scope
-        is_call = kind is kinds.MODEL
-        if (is_call or found.holds_call) and kind is not kinds.RUN and kind is not kinds.TOOL:
-            above = self._open.get(found.parent_id)
-            if above is not None:
-                above.holds_call = True
-        if is_call and found.holds_call:
-            return  # a span inside this one described the same model call
-        scope.meter.count(kind, failed=failed, **facts)
-        if failed and kind in COUNTED:
-            scope.last_failure = kind
-        elif scope.last_failure == kind:
-            scope.last_failure = ""
+        elif kind is not kinds.OTHER:
+            # A step of our own without usage: its attributes say all there is to count.
+            price = None
+            if kind is kinds.TOOL:
+                price = self._prices.tool_cost_nano_usd(said.get(semconv.GEN_AI_TOOL_NAME, ""))
+            failed = span.status.status_code is StatusCode.ERROR
+            is_retry = semconv.RETRY_ATTEMPT in said
+            scope.count(kind, failed=failed, is_retry=is_retry, cost_nano_usd=price)
         # Rules that judge what a run has done are asked here: `found`, `scope.meter`.
+        if self._emitter is not None and is_sampled(span):
+            if found.is_root:
+                reports.run_ended(self._emitter, span, scope)
+            elif kind in COUNTED or semconv.STEP_KIND in said:
+                reports.step_ended(self._emitter, span, scope, step)
+
+    def _read(self, span: ReadableSpan, said: Mapping[str, Any], scope: RunScope) -> Step | None:
+        """`None` for spans that are nobody's step, unless somebody wants to hear of those too."""
+        stamps = scope.stamps  # said already, and the same for each span
+        view = view_of(span, {k: v for k, v in said.items() if k not in stamps})
+        if dialects.dialect_of(view) is dialects.UNRECOGNIZED and not lifecycle.has("step"):
+            return None
+        return dialects.step(view)
 
     def _outside(self, span: ReadableSpan) -> None:
-        attributes = dict(raw(span))
-        if semconv.RUN_ID in attributes:
+        said = raw(span)
+        if semconv.RUN_ID in said:
             return
-        kind = dialects.step(view_of(span, attributes)).kind
+        view = view_of(span, said)
+        if dialects.dialect_of(view) is dialects.UNRECOGNIZED:
+            return
+        kind = dialects.step(view).kind
         if kind not in COUNTED and kind is not kinds.RUN:
             return
         self.unattributed += 1

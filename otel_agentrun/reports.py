@@ -11,10 +11,9 @@ from otel_agentrun import dialects, semconv
 from otel_agentrun.current import RunScope
 from otel_agentrun.emitter import Emitter, usage
 from otel_agentrun.span_view import raw, view_of
-from otel_agentrun.step import COUNTED, Kind
+from otel_agentrun.step import Kind, Step
 
 NANO: Final = 1_000_000_000
-OURS: Final = "agentrun"
 NOTHING: Final = (None, "", (), 0)
 
 OPERATIONS: Final = {
@@ -59,16 +58,19 @@ def started(emitter: Emitter, span: Span, scope: RunScope, *, is_root: bool) -> 
         emitter.emit(semconv.RUN_STEP_EVENT, at, build, at_ns=start_ns, begins=True)
 
 
-def ended(emitter: Emitter, span: ReadableSpan, scope: RunScope, *, is_root: bool) -> None:
-    """Tell that a step, of whatever emitter, is over; or the run, when the span is its own."""
-    at, end_ns = span.context, span.end_time or 0
-    assert at is not None
-    if is_root:
-        emitter.unwatch(scope)
-        emitter.emit(semconv.RUN_ENDED_EVENT, at, _end_of_run(span, scope), at_ns=end_ns)
-    else:
-        build = partial(_end_of_step, span, scope)
-        emitter.emit(semconv.RUN_STEP_EVENT, at, build, at_ns=end_ns)
+def run_ended(emitter: Emitter, span: ReadableSpan, scope: RunScope) -> None:
+    """Tell that a run, whose own span this is, is over."""
+    assert span.context is not None
+    emitter.unwatch(scope)
+    attributes = _end_of_run(span, scope)
+    emitter.emit(semconv.RUN_ENDED_EVENT, span.context, attributes, at_ns=span.end_time or 0)
+
+
+def step_ended(emitter: Emitter, span: ReadableSpan, scope: RunScope, step: Step | None) -> None:
+    """Tell that a step, of whatever emitter, is over; `step` where the span was read already."""
+    assert span.context is not None
+    build = partial(_end_of_step, span, scope, step)
+    emitter.emit(semconv.RUN_STEP_EVENT, span.context, build, at_ns=span.end_time or 0)
 
 
 def _beginning(span: Span) -> dict[str, Any]:
@@ -99,12 +101,11 @@ def _end_of_run(span: ReadableSpan, scope: RunScope) -> dict[str, Any]:
     return attributes
 
 
-def _end_of_step(span: ReadableSpan, scope: RunScope) -> dict[str, Any] | None:
-    """`None` for spans that are no steps: HTTP, databases, wrappers of frameworks."""
-    said = dict(raw(span))
-    step = dialects.step(view_of(span, {k: v for k, v in said.items() if k not in scope.stamps}))
-    if step.kind not in COUNTED and step.dialect != OURS:
-        return None
+def _end_of_step(span: ReadableSpan, scope: RunScope, step: Step | None) -> dict[str, Any]:
+    said = raw(span)
+    if step is None:
+        stamps = scope.stamps
+        step = dialects.step(view_of(span, {k: v for k, v in said.items() if k not in stamps}))
     attributes: dict[str, Any] = scope.ids
     for name in (semconv.STEP_ID, semconv.STEP_ROLE, semconv.STEP_BRANCH, semconv.PLAN_STEP_ID):
         value = said.get(name)

@@ -1,23 +1,15 @@
-"""The kinds of steps: what an application says of a plan, a model call, a tool call, ..."""
+"""Plans, tool calls, checks and final answers: what an application says of these."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, Self
+from typing import Any, Literal, Self
 
-from opentelemetry.trace import SpanKind
-
-from otel_agentrun import arguments as canonical
-from otel_agentrun import runtime, semconv, values
+from otel_agentrun import semconv
 from otel_agentrun.agent_step import AgentStep
-from otel_agentrun.messages import as_messages, read_answer
 from otel_agentrun.step import Status
 
-__all__ = ["Model", "Plan", "Response", "Retrieve", "Tool", "Validate"]
-
-SNIPPET_CHARS_MAX: Final = 1000
-DOCUMENTS_MAX: Final = 200
-DIGESTED_CHARS: Final = 1 << 20
+__all__ = ["Plan", "Response", "Tool", "Validate"]
 
 
 class Plan(AgentStep):
@@ -83,92 +75,6 @@ class Plan(AgentStep):
             self.generated(value)
 
 
-class Model(AgentStep):
-    """One inference call."""
-
-    kind = "model"
-    prefix = semconv.MODEL_SPAN
-    span_kind = SpanKind.CLIENT
-    __slots__ = ()
-
-    def response(
-        self,
-        response: object = None,
-        *,
-        model: str | None = None,
-        response_id: str | None = None,
-        finish_reasons: Sequence[str] = (),
-    ) -> Self:
-        """The answer: a response object of a client (OpenAI, Anthropic, or a mapping of such a
-        shape), which also says usage, model and id; or messages; or a text."""
-        answer = read_answer(response) if response is not None else None
-        if answer is not None:
-            self.usage(
-                input_tokens=answer.input_tokens,
-                output_tokens=answer.output_tokens,
-                cache_read_tokens=answer.cache_read_tokens,
-                cache_write_tokens=answer.cache_write_tokens,
-                reasoning_tokens=answer.reasoning_tokens,
-            )
-            model = model or answer.model
-            response_id = response_id or answer.response_id
-            finish_reasons = finish_reasons or answer.finish_reasons
-            response = answer.messages
-        elif response is not None:
-            response = as_messages(response, "assistant")
-        if response is not None:
-            self._keep(semconv.GEN_AI_OUTPUT_MESSAGES, response)
-        return self._say(
-            {
-                semconv.GEN_AI_RESPONSE_MODEL: model,
-                semconv.GEN_AI_RESPONSE_ID: response_id,
-                semconv.GEN_AI_RESPONSE_FINISH_REASONS: list(finish_reasons) or None,
-            }
-        )
-
-    def usage(
-        self,
-        *,
-        input_tokens: int | None = None,
-        output_tokens: int | None = None,
-        cache_read_tokens: int | None = None,
-        cache_write_tokens: int | None = None,
-        reasoning_tokens: int | None = None,
-    ) -> Self:
-        """Tokens.  Input includes cached ones, output includes reasoning."""
-        return self._say(
-            {
-                semconv.GEN_AI_USAGE_INPUT_TOKENS: input_tokens,
-                semconv.GEN_AI_USAGE_OUTPUT_TOKENS: output_tokens,
-                semconv.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: cache_read_tokens,
-                semconv.GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: cache_write_tokens,
-                semconv.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: reasoning_tokens,
-            }
-        )
-
-    def first_chunk(self, secs: float) -> Self:
-        """Seconds from the request to the first chunk of a streamed answer."""
-        return self._say({semconv.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: float(secs)})
-
-    def given(self, arguments: Mapping[str, Any]) -> None:
-        """`messages` or `prompt` among the arguments is the input; else all of them."""
-        for name in ("messages", "prompt"):
-            if name in arguments:
-                self._content.setdefault(
-                    semconv.GEN_AI_INPUT_MESSAGES, as_messages(arguments[name])
-                )
-                return
-        super().given(arguments)
-
-    def returned(self, value: Any) -> None:
-        if value is None or semconv.GEN_AI_OUTPUT_MESSAGES in self._late:
-            return
-        if isinstance(value, str) or read_answer(value) is not None:
-            self.response(value)
-        else:
-            super().returned(value)
-
-
 class Tool(AgentStep):
     """One call of a tool or an external API."""
 
@@ -179,7 +85,7 @@ class Tool(AgentStep):
 
     def result(self, value: object) -> Self:
         """What the tool gave."""
-        return self._keep_digested(semconv.GEN_AI_TOOL_CALL_RESULT, value, semconv.TOOL_RESULT_HASH)
+        return self._keep(semconv.GEN_AI_TOOL_CALL_RESULT, value)
 
     def invalid(self, explanation: str = "") -> Self:
         """The arguments do not fit the tool's schema."""
@@ -197,7 +103,7 @@ class Tool(AgentStep):
         return self._keep(semconv.HANDOFF_REPLY, message)
 
     def given(self, arguments: Mapping[str, Any]) -> None:
-        self._content.setdefault(semconv.GEN_AI_TOOL_CALL_ARGUMENTS, dict(arguments))
+        self._content.setdefault(semconv.GEN_AI_TOOL_CALL_ARGUMENTS, arguments)
 
     def returned(self, value: Any) -> None:
         if value is not None and semconv.GEN_AI_TOOL_CALL_RESULT not in self._late:
@@ -205,70 +111,6 @@ class Tool(AgentStep):
 
     def _prepare(self) -> None:
         self._attributes.setdefault(semconv.GEN_AI_TOOL_NAME, self._target)
-        given = self._content.pop(semconv.GEN_AI_TOOL_CALL_ARGUMENTS, None)
-        if given is not None:
-            self._keep_digested(
-                semconv.GEN_AI_TOOL_CALL_ARGUMENTS, given, semconv.TOOL_ARGUMENTS_HASH
-            )
-
-    def _keep_digested(self, key: str, value: object, digest_key: str) -> Self:
-        kept, whole = runtime.active().content.keep(key, value)
-        self._late[key] = kept
-        if not whole:
-            # Loops are recognized by equal arguments and results: what is kept cannot tell.
-            text = values.text(value, DIGESTED_CHARS)
-            digest = canonical.digest if digest_key == semconv.TOOL_ARGUMENTS_HASH else None
-            self._late[digest_key] = (digest or canonical.result_digest)(text)
-        return self
-
-
-class Retrieve(AgentStep):
-    """Retrieval, reranking, or search in a memory."""
-
-    kind = "retrieve"
-    prefix = semconv.RETRIEVE_SPAN
-    span_kind = SpanKind.CLIENT
-    __slots__ = ()
-
-    def documents(
-        self,
-        documents: Iterable[object],
-        *,
-        removed: int | Mapping[str, str] | None = None,
-        index_version: str = "",
-    ) -> Self:
-        """What came back, best first: mappings with `id`, `score`, `reranker_score`, `version`,
-        `snippet`; objects with such attributes; or texts.  Only snippets are kept, no documents.
-
-        `removed` is what filters took away: a count, or document id -> reason.
-        """
-        listed = [_document(each, rank) for rank, each in enumerate(documents, 1)]
-        self._keep(semconv.GEN_AI_RETRIEVAL_DOCUMENTS, listed[:DOCUMENTS_MAX])
-        self._say(
-            {
-                semconv.RETRIEVAL_HIT_COUNT: len(listed),
-                semconv.INDEX_VERSION: index_version,
-            }
-        )
-        if isinstance(removed, Mapping):
-            self._say({semconv.RETRIEVAL_REMOVED_COUNT: len(removed)})
-            gone = [{"id": name, "reason": reason} for name, reason in removed.items()]
-            return self._keep(semconv.RETRIEVAL_REMOVED, gone)
-        return self._say({semconv.RETRIEVAL_REMOVED_COUNT: removed})
-
-    def given(self, arguments: Mapping[str, Any]) -> None:
-        """`query` among the arguments, else the first of them."""
-        query = arguments.get("query", next(iter(arguments.values()), None))
-        if query is not None:
-            self._content.setdefault(semconv.GEN_AI_RETRIEVAL_QUERY_TEXT, query)
-
-    def returned(self, value: Any) -> None:
-        if semconv.RETRIEVAL_HIT_COUNT in self._late or value is None:
-            return
-        if isinstance(value, list | tuple):
-            self.documents(value)
-        else:
-            super().returned(value)
 
 
 class Validate(AgentStep):
@@ -329,32 +171,3 @@ class Response(AgentStep):
 
     def _prepare(self) -> None:
         self._attributes[semconv.STEP_ROLE] = "response"
-
-
-def _document(value: object, rank: int) -> dict[str, Any]:
-    if isinstance(value, str):
-        return {"rank": rank, "snippet": values.cut(value, SNIPPET_CHARS_MAX)}
-    found: dict[str, Any] = {}
-    for name, spellings in DOCUMENT_FIELDS.items():
-        for spelling in spellings:
-            read = value.get(spelling) if isinstance(value, Mapping) else None
-            if read is None and not isinstance(value, Mapping):
-                read = getattr(value, spelling, None)
-            if read is not None and not callable(read):
-                found[name] = read
-                break
-    if "snippet" in found:
-        found["snippet"] = values.cut(str(found["snippet"]), SNIPPET_CHARS_MAX)
-    found.setdefault("rank", rank)
-    return found
-
-
-DOCUMENT_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "id": ("id", "document_id", "doc_id"),
-    "score": ("score", "similarity"),
-    "reranker_score": ("reranker_score", "rerank_score"),
-    "rank": ("rank",),
-    "version": ("version",),
-    "snippet": ("snippet", "content", "page_content", "text"),
-}
-"""Field of the document -> how retrievers spell it, first present wins."""

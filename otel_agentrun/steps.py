@@ -17,7 +17,9 @@ from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 from otel_agentrun import semconv
 from otel_agentrun.messages import as_messages
-from otel_agentrun.step_kinds import Model, Plan, Retrieve, Tool, Validate
+from otel_agentrun.model_step import Model
+from otel_agentrun.retrieve_step import Retrieve
+from otel_agentrun.step_kinds import Plan, Tool, Validate
 
 __all__ = ["Common", "handoff", "model", "plan", "retrieve", "tool", "validate"]
 
@@ -162,16 +164,17 @@ def tool(
     if callable(name):
         return tool().__call__(name)
     step = Tool(name, **common)
-    step._say(
-        {
-            semconv.GEN_AI_TOOL_TYPE: type,
-            semconv.GEN_AI_TOOL_CALL_ID: call_id,
-            semconv.GEN_AI_TOOL_DESCRIPTION: description,
-            semconv.TOOL_VERSION: version,
-            semconv.TOOL_SENSITIVE: sensitive or None,
-            semconv.URL_FULL: url,
-        }
-    )
+    step._attributes[semconv.GEN_AI_TOOL_TYPE] = type
+    if call_id or version or description or sensitive or url:
+        step._say(
+            {
+                semconv.GEN_AI_TOOL_CALL_ID: call_id,
+                semconv.GEN_AI_TOOL_DESCRIPTION: description,
+                semconv.TOOL_VERSION: version,
+                semconv.TOOL_SENSITIVE: sensitive or None,
+                semconv.URL_FULL: url,
+            }
+        )
     if arguments is not None:
         step._content[semconv.GEN_AI_TOOL_CALL_ARGUMENTS] = arguments
     return step

@@ -36,6 +36,8 @@ def text(value: object, chars_max: int) -> str:
     if type(value) is str:
         return value
     try:
+        if isinstance(value, str):
+            return str.__str__(value)
         if not _is_small(value):
             value = _Walk(chars_max).plain(value, 0)
         return encode(value)
@@ -70,7 +72,7 @@ def _is_small(value: object) -> bool:
 
 
 def attribute(value: object, chars_max: int) -> Any:
-    """A value that a span may carry: bool, int, float, str or a sequence of one of them; other
+    """A value that a span may carry: bool, int, float, str or a tuple of one of them; other
     types become text.  `None` stays `None`: there is no such attribute."""
     kind = type(value)
     if kind is str:
@@ -84,11 +86,11 @@ def attribute(value: object, chars_max: int) -> Any:
     if isinstance(value, list | tuple | Set) and not isinstance(value, str):
         items = list(value)[:ELEMENTS_MAX]
         if all(type(item) is str for item in items):
-            return [item if len(item) <= chars_max else cut(item, chars_max) for item in items]
+            return tuple(cut(item, chars_max) for item in items)
         if len({type(item) for item in items}) == 1 and type(items[0]) in (bool, float):
-            return items
+            return tuple(items)
         if all(type(item) is int and item.bit_length() <= INT_BITS_MAX for item in items):
-            return items
+            return tuple(items)
     return cut(text(value, chars_max), chars_max)
 
 

@@ -15,7 +15,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import NamedTuple
 
+from otel_agentrun.siblings import same_call, sibling_key
 from otel_agentrun.step import Step, Usage
+
+__all__ = [
+    "Call",
+    "CallCost",
+    "Merged",
+    "first",
+    "inner_first",
+    "join",
+    "merge",
+    "merge_usage",
+    "same_call",
+    "sibling_key",
+]
 
 USAGE_FIELDS = tuple(f.name for f in fields(Usage))
 
@@ -74,29 +88,6 @@ def join(one: Call, other: Call) -> Call:
     other.steps = []
     other.parent = one
     return one
-
-
-def same_call(one: Step, other: Step) -> bool:
-    """Whether two siblings (same parent, model and counts) describe one call."""
-    if one.scope == other.scope:
-        return False
-    if one.response_id and other.response_id and one.response_id != other.response_id:
-        return False
-    return one.start_ns < other.end_ns and other.start_ns < one.end_ns
-
-
-def sibling_key(step: Step) -> tuple[str, str, str, int, int] | None:
-    """What siblings must share to be one call; `None` when there is nothing to compare."""
-    usage = step.usage
-    if usage is None or usage.input_tokens is None or usage.output_tokens is None:
-        return None
-    return (
-        step.trace_id,
-        step.parent_span_id,
-        step.model,
-        usage.input_tokens,
-        usage.output_tokens,
-    )
 
 
 def merge(steps: Sequence[Step]) -> Merged:

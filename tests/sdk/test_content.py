@@ -92,9 +92,9 @@ def test_long_values_are_cut_after_they_were_redacted() -> None:
     policy = ContentPolicy(chars_max=100)
     text = "x" * 60 + " " + KEY + " " + "y" * 100_000
 
-    kept, whole = policy.keep("gen_ai.input.messages", text)
+    kept, _, is_all = policy.keep("gen_ai.input.messages", text)
 
-    assert not whole
+    assert not is_all
     assert KEY[:20] not in kept
     assert len(kept) < 200
     across = "x " * 40 + KEY + "z" * (OVERLAP_CHARS * 3)

@@ -1,0 +1,74 @@
+"""Spans inside runs that have not ended, and which model calls several of them describe.
+
+One call is often told twice: by a framework's instrumentation and, inside of it or beside it, by
+that of the client library.  The collector joins such spans (`collector.runs.calls`); the meter
+counts the first that ends.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from otel_agentrun.current import RunScope
+from otel_agentrun.dialects import kinds
+from otel_agentrun.siblings import same_call, sibling_key
+from otel_agentrun.step import Kind, Step
+
+__all__ = ["OpenSpan", "OpenSpans"]
+
+OPEN_MAX: Final = 100_000
+"""Open spans that are remembered; a span that never ends must not be a leak."""
+CALLS_MAX: Final = 32
+"""Newest model calls below one span that are compared."""
+
+
+class OpenSpan:
+    """A span inside a run that has not ended."""
+
+    __slots__ = ("calls", "holds_call", "is_root", "parent_id", "scope", "step_id")
+
+    def __init__(self, scope: RunScope, parent_id: int, step_id: int, is_root: bool) -> None:
+        self.scope = scope
+        self.parent_id = parent_id
+        self.step_id = step_id
+        self.is_root = is_root
+        """It is the run's own span."""
+        self.holds_call = False
+        """A model call below it, with no agent and no tool between, was counted."""
+        self.calls: tuple[Step, ...] = ()
+        """Model calls right below it that were counted."""
+
+
+class OpenSpans(dict[int, OpenSpan]):
+    """Span id -> open span.  Threads may share one."""
+
+    def add(self, span_id: int, span: OpenSpan) -> None:
+        """Remember a span; of too many the oldest is forgotten."""
+        if len(self) >= OPEN_MAX:
+            self.pop(next(iter(self), 0), None)
+        self[span_id] = span
+
+    def is_new(self, span: OpenSpan, kind: Kind, step: Step | None = None) -> bool:
+        """Whether a span that ended is to be counted: a model call is not where a span inside it,
+        or one beside it, described the same call."""
+        is_call = kind is kinds.MODEL
+        if not is_call and not span.holds_call:
+            return True
+        above = self.get(span.parent_id)
+        if above is not None and kind is not kinds.RUN and kind is not kinds.TOOL:
+            above.holds_call = True
+        if not is_call:
+            return True
+        return not span.holds_call and (
+            above is None or step is None or _is_first_sibling(above, step)
+        )
+
+
+def _is_first_sibling(above: OpenSpan, step: Step) -> bool:
+    key = sibling_key(step)
+    if key is not None:
+        for other in above.calls:
+            if sibling_key(other) == key and same_call(other, step):
+                return False
+        above.calls = (*above.calls[1 - CALLS_MAX :], step)
+    return True
