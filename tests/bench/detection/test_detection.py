@@ -18,7 +18,7 @@ from tests.support.truth import NOW_NS, load
 
 needs_trajectories = pytest.mark.skipif(path() is None, reason="the trajectories are not here")
 SEARCH = "search_docs"
-CALLS = 6
+CALLS = 4
 NOT_SHOWN = {
     "adk": "no arguments are recorded",
     "logfire": "no results are recorded, and four different questions are gone through twice only",
