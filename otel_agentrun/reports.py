@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan, Span
+from opentelemetry.trace import StatusCode
 
-from otel_agentrun import dialects, semconv
+from otel_agentrun import arguments, dialects, semconv
 from otel_agentrun.current import RunScope
 from otel_agentrun.emitter import Emitter, usage
 from otel_agentrun.span_view import raw, view_of
-from otel_agentrun.step import Kind, Step
+from otel_agentrun.step import Kind, Status, Step
 
 NANO: Final = 1_000_000_000
+DIGESTS: Final = (
+    (semconv.TOOL_ARGUMENTS_HASH, semconv.GEN_AI_TOOL_CALL_ARGUMENTS, arguments.digest),
+    (semconv.TOOL_RESULT_HASH, semconv.GEN_AI_TOOL_CALL_RESULT, arguments.result_digest),
+)
 NOTHING: Final = (None, "", (), 0)
 
 OPERATIONS: Final = {
@@ -43,6 +49,26 @@ BEGINNING: Final = (
     semconv.AGENT_TYPE,
 )
 """What is told of a step that begins, where its span says it."""
+OF_STEP: Final = frozenset(
+    {
+        *BEGINNING,
+        semconv.STEP_ID,
+        semconv.STEP_STATUS,
+        semconv.ERROR_TYPE,
+        semconv.GEN_AI_RESPONSE_ID,
+        semconv.GEN_AI_RESPONSE_FINISH_REASONS,
+        semconv.GEN_AI_USAGE_INPUT_TOKENS,
+        semconv.GEN_AI_USAGE_OUTPUT_TOKENS,
+        semconv.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
+        semconv.GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS,
+        semconv.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
+        semconv.TOOL_ARGUMENTS_HASH,
+        semconv.TOOL_RESULT_HASH,
+        semconv.RETRIEVAL_HIT_COUNT,
+        semconv.HANDOFF_TO,
+    }
+)
+"""What is told of a step of ours that ended, where its span says it."""
 
 
 def started(emitter: Emitter, span: Span, scope: RunScope, *, is_root: bool) -> None:
@@ -74,7 +100,7 @@ def step_ended(emitter: Emitter, span: ReadableSpan, scope: RunScope, step: Step
 
 
 def _beginning(span: Span) -> dict[str, Any]:
-    said = span.attributes or {}
+    said = raw(span)
     told = {name: said.get(name) for name in (*BEGINNING, semconv.STEP_ID)}
     return {name: fact for name, fact in told.items() if fact is not None}
 
@@ -103,24 +129,41 @@ def _end_of_run(span: ReadableSpan, scope: RunScope) -> dict[str, Any]:
 
 def _end_of_step(span: ReadableSpan, scope: RunScope, step: Step | None) -> dict[str, Any]:
     said = raw(span)
-    if step is None:
-        stamps = scope.stamps
-        step = dialects.step(view_of(span, {k: v for k, v in said.items() if k not in stamps}))
     attributes: dict[str, Any] = scope.ids
-    for name in (semconv.STEP_ID, semconv.STEP_ROLE, semconv.STEP_BRANCH, semconv.PLAN_STEP_ID):
-        value = said.get(name)
-        if value is not None:
-            attributes[name] = value
+    attributes[semconv.STEP_PHASE] = "ended"
+    attributes[semconv.STEP_NAME] = span.name
+    attributes[semconv.STEP_START_UNIX_NS] = span.start_time or 0
+    attributes[semconv.STEP_END_UNIX_NS] = span.end_time or 0
+    if span.parent is not None:
+        attributes[semconv.STEP_PARENT_SPAN_ID] = f"{span.parent.span_id:016x}"
+    facts = _of_ours(span, said) if semconv.STEP_KIND in said else _of_others(span, said, step)
+    attributes.update((name, fact) for name, fact in facts.items() if fact not in NOTHING)
+    return attributes
+
+
+def _of_ours(span: ReadableSpan, said: Mapping[str, Any]) -> dict[str, Any]:
+    """A span of ours says it in the very attributes."""
+    facts = {name: fact for name, fact in said.items() if name in OF_STEP}
+    if semconv.STEP_STATUS not in facts:
+        failed = span.status.status_code is StatusCode.ERROR
+        facts[semconv.STEP_STATUS] = str(Status.ERROR if failed else Status.SUCCESS)
+    for name, content, digest in DIGESTS:
+        if name not in facts and content in said:
+            facts[name] = digest(said[content])
+    return facts
+
+
+def _of_others(span: ReadableSpan, said: Mapping[str, Any], step: Step | None) -> dict[str, Any]:
+    if step is None:
+        step = dialects.step(view_of(span, said))
     usage_ = step.usage
-    found = {
-        semconv.STEP_PHASE: "ended",
+    return {
+        semconv.STEP_ID: said.get(semconv.STEP_ID),
+        semconv.STEP_BRANCH: said.get(semconv.STEP_BRANCH),
+        semconv.PLAN_STEP_ID: said.get(semconv.PLAN_STEP_ID),
         semconv.STEP_KIND: str(step.kind),
-        semconv.STEP_NAME: step.name,
         semconv.STEP_STATUS: str(step.status),
-        semconv.STEP_START_UNIX_NS: step.start_ns,
-        semconv.STEP_END_UNIX_NS: step.end_ns,
-        semconv.STEP_PARENT_SPAN_ID: step.parent_span_id,
-        semconv.OPERATION: said.get(semconv.OPERATION) or OPERATIONS.get(step.kind, ""),
+        semconv.OPERATION: said.get(semconv.OPERATION) or OPERATIONS.get(step.kind),
         semconv.ERROR_TYPE: step.error_type,
         semconv.GEN_AI_AGENT_NAME: step.agent_name,
         semconv.GEN_AI_PROVIDER_NAME: step.provider,
@@ -141,5 +184,3 @@ def _end_of_step(span: ReadableSpan, scope: RunScope, step: Step | None) -> dict
         semconv.RETRY_REASON: step.retry_reason,
         semconv.HANDOFF_TO: step.handoff_to,
     }
-    attributes.update((name, fact) for name, fact in found.items() if fact not in NOTHING)
-    return attributes

@@ -13,6 +13,7 @@ from opentelemetry.trace import Span
 
 from otel_agentrun import arguments as canonical
 from otel_agentrun import runtime, semconv, values
+from otel_agentrun.content import OVERLAP_CHARS
 from otel_agentrun.current import RunScope
 from otel_agentrun.errors import Failure
 from otel_agentrun.span_view import raw
@@ -217,7 +218,8 @@ class Telling:
             target[key] = kept
             if not is_all and key in DIGESTED:
                 name, digest = DIGESTED[key]
-                target[name] = digest(values.text(value, DIGESTED_CHARS))
+                is_whole = len(source) <= OVERLAP_CHARS  # nothing of it was cut off
+                target[name] = digest(source if is_whole else values.text(value, DIGESTED_CHARS))
             return source
         except Exception as trouble:
             runtime.warn_once(f"content_not_recorded: {type(trouble).__name__}: {trouble}")

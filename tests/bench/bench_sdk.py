@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 from opentelemetry.sdk._logs import LoggerProvider
@@ -29,6 +30,7 @@ from otel_agentrun.content import Mode
 ROOT: Final = Path(__file__).parents[2]
 ROUNDS: Final = 7
 STEPS: Final = 1500
+PAUSE_SECS: Final = 0.001
 
 Case = Callable[[], object]
 
@@ -99,10 +101,10 @@ def ours(content: Mode, *, live: bool) -> dict[str, Case]:
         with http.start_as_current_span("GET"):
             pass
 
-    name = f"content {content}, live" if live else f"content {content}"
+    name = content + (", live" if live else "")
     return {
         f"tool(), {name}": step,
-        f"@tool, arguments and result, {name}": lambda: search("tea please", 10),
+        f"@tool with arguments and result, {name}": lambda: search("tea please", 10),
         f"another's span in the run, {name}": foreign,
     }
 
@@ -139,7 +141,19 @@ def micros(case: Case) -> float:
     return (time.perf_counter() - start) / STEPS * 1e6
 
 
-def measure(cases: dict[str, Case]) -> dict[str, float]:
+def micros_apart(case: Case) -> float:
+    """The same where the application waits between steps, as it does for models and tools."""
+    clock = time.perf_counter
+    took = []
+    for _ in range(STEPS // 5):
+        time.sleep(PAUSE_SECS)
+        start = clock()
+        case()
+        took.append(clock() - start)
+    return median(took) * 1e6
+
+
+def measure(cases: dict[str, Case], micros: Callable[[Case], float] = micros) -> dict[str, float]:
     """Best of the rounds; a round takes every case once."""
     best = dict.fromkeys(cases, float("inf"))
     for _ in range(ROUNDS):
@@ -182,6 +196,12 @@ def main() -> int:
             if first or not name.startswith("plain span"):
                 say(f"{name:52} {value:8.1f} {value - base:+18.1f}")
         first = False
+    say(f"# and {PAUSE_SECS * 1000:g} ms apart")
+    cases = {**plain(), **ours("redacted", live=False)}
+    found = measure(cases, micros_apart)
+    cases = {**plain(), **ours("redacted", live=True)}
+    for name, value in {**found, **measure(cases, micros_apart)}.items():
+        say(f"{name:52} {value:8.1f} {value - found['plain span']:+18.1f}")
     agentrun.uninstall()
     return 0
 
