@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from otel_agentrun import arguments
-from otel_agentrun.dialects import genai, kinds, messages, requests
+from otel_agentrun.dialects import answers, genai, kinds, messages
 from otel_agentrun.dialects.dialect import table_usage
 from otel_agentrun.dialects.labels import chosen
-from otel_agentrun.dialects.raw_usage import counts, load
-from otel_agentrun.dialects.tables import Found, Labels, as_count, as_nano_usd
+from otel_agentrun.dialects.raw_usage import counts, load, parsed
+from otel_agentrun.dialects.tables import Found, Labels, as_count, as_nano_usd, unquoted
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, Usage, as_text
 
 NAME: Final = "langfuse"
@@ -147,10 +147,9 @@ def label(key: str) -> str:
 
 def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
     for name, value in labels.items():
-        if value[:1] == '"':
-            labels[name] = _unquoted(value)
+        labels[name] = unquoted(value)  # 5.x sends metadata as JSON, 3.x as it is
     if "provider" in found:
-        found["provider"] = _unquoted(found["provider"]).lower()
+        found["provider"] = unquoted(found["provider"]).lower()
     if kind is kinds.MODEL:
         if "cost_details" in found and (cost := _cost(found["cost_details"])) is not None:
             found["reported_cost"] = cost
@@ -167,11 +166,6 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
             found["hit_count"] = len(listed)
 
 
-def _unquoted(text: str) -> str:
-    """5.x sends metadata as JSON, 3.x as it is."""
-    return as_text(arguments.parse(text)) if text[:1] == '"' else text
-
-
 def _cost(sent: str) -> int | None:
     """Nano-USD; Langfuse's own total, or what its parts add up to."""
     details = load(sent)
@@ -184,7 +178,7 @@ def _cost(sent: str) -> int | None:
 def _derive_tool(span: SpanView, found: Found) -> None:
     found.setdefault("tool_name", span.name)
     if "tool_call_id" in found:
-        found["tool_call_id"] = _unquoted(found["tool_call_id"])
+        found["tool_call_id"] = unquoted(found["tool_call_id"])
     if "input" in found:
         found.setdefault("arguments", found["input"])
     sent = found.get("output")
@@ -266,9 +260,10 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
-    if span.events and "output" not in found:
+    sent = found.get("output")
+    if type(sent) is not str or '"parts"' in sent:
         return genai.tool_requests(span, found)
-    return requests.in_messages(found.get("output"))
+    return answers.tool_requests(parsed(sent)) if '"name' in sent else ()
 
 
 def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, Any]:
@@ -277,7 +272,7 @@ def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, A
     out: dict[str, Any] = {}
     if kind is kinds.MODEL:
         out["messages_in"] = _asked(sent_in)
-        out["messages_out"] = _said(sent_out)
+        out["messages_out"] = answers.said(sent_out)
         out["tools_offered"] = _offered(sent_in)
     elif kind is kinds.TOOL:
         answer = _tool_message(sent_out)
@@ -304,16 +299,6 @@ def _asked(sent: Any) -> list[messages.Message] | None:
     if isinstance(sent, str) and sent:
         return [{"role": "user", "content": sent}]
     return messages.parse(sent)
-
-
-def _said(sent: Any) -> list[messages.Message] | None:
-    if isinstance(sent, str) and sent:
-        return [{"role": "assistant", "content": sent}]
-    said = messages.parse(sent)
-    for one in said or ():
-        if one["role"] == "user":  # an item without a role
-            one["role"] = "assistant"
-    return said
 
 
 def _offered(sent: Any) -> list[Any]:

@@ -16,11 +16,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from otel_agentrun import arguments
-from otel_agentrun.dialects import genai, kinds, messages, requests
+from otel_agentrun.dialects import answers, genai, kinds, messages
 from otel_agentrun.dialects.dialect import table_usage
 from otel_agentrun.dialects.labels import chosen
 from otel_agentrun.dialects.raw_usage import counts, load
-from otel_agentrun.dialects.tables import Found, Labels, as_nano_usd
+from otel_agentrun.dialects.tables import Found, Labels, as_nano_usd, unquoted
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, Usage, as_text
 
 NAME: Final = "mlflow"
@@ -72,9 +72,6 @@ CONTENT: Final[Mapping[str, tuple[str, ...]]] = {
 CONTENT_PREFIXES: Final = (*genai.CONTENT_PREFIXES, "mlflow.chat.tools", genai.TOOL_DEFINITIONS)
 
 NUMBERED: Final = re.compile(r"(.+)_\d+")
-REASONING: Final = re.compile(r'"(?:reasoning_tokens|thoughts_token_count)": ?(\d+)')
-RESPONSE_ID: Final = re.compile(r'"id": ?"((?:chatcmpl|resp|msg|cmpl|gen)[-_][^"\s]{1,120})"')
-FINISH: Final = re.compile(r'"(?:finish_reason|stop_reason)": ?"([^"\\]{1,64})"')
 
 
 def recognizes(span: SpanView) -> bool:
@@ -110,15 +107,14 @@ def label(key: str) -> str:
 
 def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
     for name in ("provider", "model", "function_name", "agent_name", "tool_name"):
-        if name in found and found[name][:1] == '"':
-            found[name] = _unquoted(found[name])
+        if name in found:
+            found[name] = unquoted(found[name])
     for name, value in labels.items():
-        if value[:1] == '"':
-            labels[name] = _unquoted(value)
-    genai.derive(span, kind, found, labels)
+        labels[name] = unquoted(value)
     if kind is kinds.MODEL:
         _derive_model(found)
-    elif kind is kinds.TOOL:
+    genai.derive(span, kind, found, labels)
+    if kind is kinds.TOOL:
         found.setdefault("tool_name", _tool_name(span, found))
         if "input" in found:
             found.setdefault("arguments", found["input"])
@@ -137,10 +133,6 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
         _derive_prompts(found["linked_prompts"], labels)
 
 
-def _unquoted(text: str) -> str:
-    return as_text(arguments.parse(text)) if text[:1] == '"' else text
-
-
 def _tool_name(span: SpanView, found: Found) -> str:
     """Versions before 3.0 number spans of one name: `get_weather_2`."""
     function, numbered = found.get("function_name"), NUMBERED.fullmatch(span.name)
@@ -148,13 +140,12 @@ def _tool_name(span: SpanView, found: Found) -> str:
 
 
 def _derive_model(found: Found) -> None:
-    """What only the answer of the model's API says, as it came."""
+    """What only the answer of the model's API says; it is logged as it came."""
     sent = found.get("output")
-    if type(sent) is str:
-        if "response_id" not in found and (matched := RESPONSE_ID.search(sent)):
-            found["response_id"] = matched.group(1)
-        if "finish_reasons" not in found and (reasons := FINISH.findall(sent)):
-            found["finish_reasons"] = tuple(reasons)
+    if type(sent) is str and sent[:1] == "{":
+        answer = found["answer"] = load(sent)
+        found.setdefault("response_id", answers.response_id(answer))
+        found.setdefault("finish_reasons", answers.finish_reasons(answer))
     if "cost_details" in found:
         cost = as_nano_usd(load(found["cost_details"]).get("total_cost"))
         if cost is not None:
@@ -169,42 +160,19 @@ def _derive_prompts(sent: str, labels: Labels) -> None:
 
 
 def usage(span: SpanView, found: Found) -> Usage | None:
+    """MLflow's own counts; details that it leaves out are in the answer."""
     if "token_usage" in found:
         found |= counts(load(found["token_usage"]))
-        sent = found.get("output")
-        if type(sent) is str and '"usage' in sent and (reasoning := REASONING.findall(sent)):
-            found.setdefault("reasoning_tokens", int(reasoning[-1][:15]))
+    if "answer" in found:
+        for field, count in counts(answers.usage(found["answer"])).items():
+            found.setdefault(field, count)
     return table_usage(span, found)
 
 
 def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
-    """From the answer of the model's API, in its own shape."""
-    sent = found.get("output")
-    if type(sent) is not str or '"choices"' not in sent:
-        asked = genai.tool_requests(span, found)
-        return asked or messages.tool_requests(_said(sent) or ()) if _may_ask(sent) else asked
-    return messages.tool_requests(_said(sent) or ()) if _may_ask(sent) else ()
-
-
-def _may_ask(sent: Any) -> bool:
-    return type(sent) is str and '"name"' in sent and any(mark in sent for mark in requests.MARKS)
-
-
-def _said(sent: Any) -> list[messages.Message] | None:
-    """Messages in an answer: OpenAI's choices or output items, Anthropic's content, ..."""
-    answer = arguments.parse(sent) if isinstance(sent, str) else sent
-    if isinstance(answer, str) and answer:
-        return [{"role": "assistant", "content": answer}]
-    if isinstance(answer, Mapping):
-        for key in ("choices", "output", "candidates"):
-            if isinstance(answer.get(key), list):
-                answer = answer[key]
-                break
-    said = messages.parse(answer)
-    for one in said or ():
-        if one["role"] == "user":
-            one["role"] = "assistant"
-    return said
+    if "answer" in found:
+        return answers.tool_requests(found["answer"])
+    return genai.tool_requests(span, found)
 
 
 def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, Any]:
@@ -213,7 +181,7 @@ def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, A
     out: dict[str, Any] = {}
     if kind is kinds.MODEL:
         out["messages_in"] = messages.parse(sent_in)
-        out["messages_out"] = _said(sent_out)
+        out["messages_out"] = answers.said(sent_out)
         out["tools_offered"] = span.get("mlflow.chat.tools") or span.get(genai.TOOL_DEFINITIONS)
         out["parameters"] = sent_in if isinstance(sent_in, Mapping) else None
     elif kind is kinds.TOOL:

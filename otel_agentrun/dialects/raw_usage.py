@@ -13,59 +13,67 @@ from typing import Any, Final
 from otel_agentrun import arguments, plain_json
 from otel_agentrun.dialects.tables import as_count
 
-NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "input_tokens": ("prompt_tokens", "input_tokens", "prompt_token_count", "promptTokenCount"),
-    "output_tokens": (
-        "completion_tokens", "output_tokens", "candidates_token_count", "candidatesTokenCount",
+FIELDS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        ("prompt_tokens", "input_tokens", "prompt_token_count", "promptTokenCount"), "input_tokens"
     ),
-    "cache_read_tokens": (
-        "cache_read_input_tokens", "cached_content_token_count", "cachedContentTokenCount",
+    **dict.fromkeys(
+        ("completion_tokens", "output_tokens", "candidates_token_count", "candidatesTokenCount"),
+        "output_tokens",
     ),
-    "cache_write_tokens": ("cache_creation_input_tokens",),
-    "reasoning_tokens": ("thoughts_token_count", "thoughtsTokenCount"),
-}  # fmt: skip
-DETAILS: Final[tuple[tuple[str, Mapping[str, str]], ...]] = (
-    *(
-        (name, {"cached_tokens": "cache_read_tokens", "cache_write_tokens": "cache_write_tokens"})
-        for name in ("prompt_tokens_details", "input_tokens_details")
+    **dict.fromkeys(
+        ("cache_read_input_tokens", "cached_content_token_count", "cachedContentTokenCount"),
+        "cache_read_tokens",
     ),
-    *(
-        (name, {"reasoning_tokens": "reasoning_tokens"})
-        for name in ("completion_tokens_details", "output_tokens_details")
+    "cache_creation_input_tokens": "cache_write_tokens",
+    "thoughts_token_count": "reasoning_tokens",
+    "thoughtsTokenCount": "reasoning_tokens",
+}
+"""Member of a usage object -> field of `Usage`."""
+OF_INPUT: Final = (("cached_tokens", "cache_read_tokens"), ("cache_write_tokens",) * 2)
+OF_OUTPUT: Final = (("reasoning_tokens",) * 2,)
+DETAILS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "prompt_tokens_details": OF_INPUT,
+    "input_tokens_details": OF_INPUT,
+    "completion_tokens_details": OF_OUTPUT,
+    "output_tokens_details": OF_OUTPUT,
+    "input_token_details": (
+        ("cache_read", "cache_read_tokens"),
+        ("cache_creation", "cache_write_tokens"),
     ),
-    (
-        "input_token_details",
-        {"cache_read": "cache_read_tokens", "cache_creation": "cache_write_tokens"},
-    ),
-    ("output_token_details", {"reasoning": "reasoning_tokens"}),
-)
-"""(object inside a usage object, its member -> field)."""
+    "output_token_details": (("reasoning", "reasoning_tokens"),),
+}
+"""Object inside a usage object -> its members and their fields."""
 TOTALS: Final = ("total_tokens", "total_token_count", "totalTokenCount")
 
 
+def parsed(sent: Any) -> Any:
+    """What is in a JSON text, or in Python's repr; anything else as it is."""
+    if type(sent) is not str:
+        return sent
+    try:
+        return plain_json.loads(sent)
+    except (ValueError, RecursionError):
+        return arguments.parse(sent)
+
+
 def load(sent: Any) -> Mapping[str, Any]:
-    """The usage object in `sent`, JSON or structure; empty for what is none."""
-    if type(sent) is str:
-        try:
-            sent = plain_json.loads(sent)
-        except (ValueError, RecursionError):
-            sent = arguments.parse(sent)  # Python's repr
-    return sent if isinstance(sent, Mapping) else {}
+    """The usage object in `sent`; empty for what is none."""
+    found = parsed(sent)
+    return found if isinstance(found, Mapping) else {}
 
 
 def counts(usage: Mapping[str, Any]) -> dict[str, int]:
     """Tokens by their name in `Usage`: input with cached ones, output with reasoning."""
     found: dict[str, int] = {}
-    for field, names in NAMES.items():
-        for name in names:
-            if name in usage and (count := as_count(usage[name])) is not None:
-                found[field] = count
-                break
-    for name, members in DETAILS:
-        inside = usage.get(name)
-        if isinstance(inside, Mapping):
-            for member, field in members.items():
-                if (count := as_count(inside.get(member))) is not None:
+    for name, value in usage.items():
+        field = FIELDS.get(name)
+        if field is not None:
+            if (count := as_count(value)) is not None:
+                found.setdefault(field, count)
+        elif name in DETAILS and isinstance(value, dict):
+            for member, field in DETAILS[name]:
+                if member in value and (count := as_count(value[member])) is not None:
                     found.setdefault(field, count)
     if "input_tokens" in found:
         cached = found.get("cache_read_tokens", 0) + found.get("cache_write_tokens", 0)

@@ -139,6 +139,19 @@ def as_is(value: Any) -> Any:
     return value
 
 
+def unquoted(text: str) -> str:
+    """Text that an emitter may have sent as a JSON string, without its quotes."""
+    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
+        return text
+    if "\\" not in text:
+        return text[1:-1]
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, str) else text
+
+
 def _pattern(prefix: str) -> re.Pattern[str]:
     """A prefix, or a whole key in which `*` stands for one part without dots."""
     before, star, after = map(re.escape, prefix.partition("*"))
