@@ -33,6 +33,7 @@ golden: .venv/.dev ## write tests/golden anew; review the diff
 
 docs: .venv/.dev ## write the generated pages of docs/ and schemas/config.schema.json anew
 	$(BIN)/python -m collector.config
+	$(BIN)/python -m collector.rules.reference
 	$(BIN)/python -m tools.generate_dialects
 
 fmt: .venv/.dev ## format, and repair what ruff can

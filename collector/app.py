@@ -84,7 +84,7 @@ def operations(config: Config) -> Iterator[Operations]:
     with aside(config) as collector:
         checks = collector.checks()
         del checks["dialects"]  # about spans that came in: none did
-        yield LocalOperations(collector, collector, checks=checks.items())
+        yield LocalOperations(collector, collector, rules=collector, checks=checks.items())
 
 
 @contextmanager

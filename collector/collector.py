@@ -22,6 +22,7 @@ from collector.journal.journal import Journal
 from collector.journal.segment import RecordKind
 from collector.pipeline import Pipeline
 from collector.redaction import load_or_create_key
+from collector.rules import bench
 from collector.rules.file import RulesFileWatch, ruleset
 from collector.runs.assembler import Assembler, Stored, Unknown
 from collector.runs.events import ERASED, make_event
@@ -135,6 +136,18 @@ class Collector:
     def explain(self, run_id: str, workspace: str = "") -> Document | None:
         """`RunReader` of the API."""
         return documents.explained_run(self._reader(), run_id, workspace)
+
+    def rules_in_force(self) -> Document:
+        """`RulesBench` of the API."""
+        return bench.in_force(self.rules.ruleset)
+
+    def backtest(self, rules: str, query: RunQuery) -> Document:
+        """`RulesBench` of the API.  Raises ConfigError with every mistake in the rules."""
+        return bench.backtest_stored(self._reader(), rules, query, self.rules.price)
+
+    def suggest(self, query: RunQuery, percentile: float, margin: float) -> Document:
+        """`RulesBench` of the API."""
+        return bench.suggest_stored(self._reader(), query, percentile, margin)
 
     def record(self, event: Event) -> None:
         """Redact and journal an event; returns when it is folded and stored, or after a while.

@@ -76,7 +76,7 @@ class Listeners:
         checks = collector.checks()
         self._health = Health(checks)
         self._api = create_app(
-            LocalOperations(collector, collector, checks=checks.items()),
+            LocalOperations(collector, collector, rules=collector, checks=checks.items()),
             health=self._health,
             metrics=Metrics(collector.accounting, gauges=collector.gauges(), receiver=stats),
             updates=collector.updates,

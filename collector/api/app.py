@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from typing import Annotated, Any, Final
 
 import orjson
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -21,6 +21,7 @@ from collector.api.service import (
     Feedback,
     NotFoundError,
     Operations,
+    RunQuery,
     Selector,
     parse_query,
     parse_selector,
@@ -31,6 +32,8 @@ from collector.receiver.auth import Keyring, Principal, Role
 
 PING_SECS: Final = 15.0
 """A comment line after this much silence keeps proxies from closing `/v1/events`."""
+RULES_LIMIT: Final = ("limit", "10000")
+"""Runs that rules are tried on where a request does not say."""
 ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": documents.Error, "description": text}
     for status, text in {
@@ -93,6 +96,7 @@ def create_app(
     answer_errors(app)
     _add_runs(app, operations, now_ns)
     _add_feedback(app, operations)
+    _add_rules(app, operations, now_ns)
     _add_events(app, updates)
     _add_operations(app, operations, health, metrics)
     return app
@@ -188,6 +192,51 @@ def _add_feedback(app: FastAPI, operations: Operations) -> None:
         if tenant(caller):
             visible(operations, body.run_id, caller)
         return json(operations.feedback(feedback, actor=caller.name), 201)
+
+
+def _add_rules(app: FastAPI, operations: Operations, now_ns: Callable[[], int]) -> None:
+    def selected(pairs: list[tuple[str, str]], caller: Principal) -> RunQuery:
+        given = pairs if any(name == "limit" for name, _ in pairs) else [*pairs, RULES_LIMIT]
+        query = parse_query(given, now_ns=now_ns())
+        workspace = tenant(caller)
+        return query.within(workspace) if workspace else query
+
+    @app.get(
+        "/v1/rules",
+        responses={200: {"model": documents.RulesInForce}, **ERRORS},
+        tags=["rules"],
+    )
+    def show_rules(caller: Reader) -> Response:
+        """The rules in force."""
+        return json(operations.rules())
+
+    @app.post(
+        "/v1/rules/backtest",
+        responses={200: {"model": documents.Backtest}, **ERRORS},
+        openapi_extra={"parameters": documents.LIST_PARAMETERS},
+        tags=["rules"],
+    )
+    def backtest_rules(request: Request, body: documents.RulesBody, caller: Reader) -> Response:
+        """What rules would have done to stored runs: nothing is changed."""
+        query = selected(request.query_params.multi_items(), caller)
+        return json(operations.backtest(body.rules, query))
+
+    @app.get(
+        "/v1/rules/suggest",
+        responses={200: {"model": documents.Suggested}, **ERRORS},
+        openapi_extra={"parameters": documents.LIST_PARAMETERS},
+        tags=["rules"],
+    )
+    def suggest_rules(
+        request: Request,
+        caller: Reader,
+        percentile: Annotated[float, Query(ge=50, le=100)] = 99.0,
+        margin: Annotated[float, Query(ge=1, le=100)] = 1.5,
+    ) -> Response:
+        """Budgets from the history of stored runs, by agent and task type."""
+        own = ("percentile", "margin")
+        pairs = [pair for pair in request.query_params.multi_items() if pair[0] not in own]
+        return json(operations.suggest(selected(pairs, caller), percentile, margin))
 
 
 def _add_events(app: FastAPI, updates: Updates) -> None:

@@ -296,6 +296,55 @@ class FeedbackBody(BaseModel):
     comment: str | None = None
 
 
+class RulesBody(BaseModel):
+    """A rules file as text: YAML or JSON."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    rules: str = Field(max_length=1_000_000)
+
+
+class RulesInForce(BaseModel):
+    version: str = Field(description="digest of what the rules say")
+    file: dict[str, Any] = Field(description="all of them, in the form of a rules file")
+
+
+class BacktestTally(BaseModel):
+    flagged: int = Field(description="runs in which this was the severest")
+    warned: int
+    paused: int
+    killed: int
+    saved_usd: float = Field(description="cost of what came after runs would have been stopped")
+    completed_well_hit: int = Field(description="runs that completed well, paused or killed")
+    examples: list[str] = Field(description="run ids, those that completed well first")
+
+
+class BacktestRule(BacktestTally):
+    rule: str
+    kind: Literal["budget", "loop", "policy"]
+
+
+class Backtest(BaseModel):
+    rules_version: str
+    runs: int
+    completed_well: int
+    total: BacktestTally
+    rules: list[BacktestRule]
+
+
+class SuggestedGroup(BaseModel):
+    agent_name: str
+    task_type: str | None
+    runs: int
+    enough: bool
+
+
+class Suggested(BaseModel):
+    file: dict[str, Any]
+    yaml: str
+    groups: list[SuggestedGroup]
+
+
 class FindingDocument(BaseModel):
     check: str
     status: Literal["ok", "warn", "fail"]

@@ -11,9 +11,11 @@ from collector.api.service import (
     Document,
     Feedback,
     NotFoundError,
+    RequestError,
     RunQuery,
     Selector,
 )
+from collector.errors import ConfigError
 from collector.runs.document import event_document
 from collector.runs.events import FEEDBACK, make_event
 from otel_agentrun import semconv
@@ -31,6 +33,19 @@ class RunReader(Protocol):
 
     def explain(self, run_id: str, workspace: str = "") -> Document | None:
         """How its spans were read (collector.runs.explain), with `run_id` as for `run`."""
+
+
+class RulesBench(Protocol):
+    """What is done with rules."""
+
+    def rules_in_force(self) -> Document:
+        """`{version, file}`."""
+
+    def backtest(self, rules: str, query: RunQuery) -> Document:
+        """See `Operations`.  Raises ConfigError with every mistake in the rules."""
+
+    def suggest(self, query: RunQuery, percentile: float, margin: float) -> Document:
+        """See `Operations`."""
 
 
 class Recorder(Protocol):
@@ -54,11 +69,13 @@ class LocalOperations:
         reader: RunReader,
         recorder: Recorder,
         *,
+        rules: RulesBench | None = None,
         checks: Iterable[tuple[str, Check]] = (),
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._reader = reader
         self._recorder = recorder
+        self._rules = rules
         self._checks = list(checks)
         self._now_ns = now_ns
 
@@ -101,6 +118,22 @@ class LocalOperations:
         )
         self._recorder.record(event)
         return event_document(event)
+
+    def rules(self) -> Document:
+        return self._bench().rules_in_force()
+
+    def backtest(self, rules: str, query: RunQuery) -> Document:
+        try:
+            return self._bench().backtest(rules, query)
+        except ConfigError as error:
+            raise RequestError(str(error), "`agentrun rules check FILE` says the same.") from None
+
+    def suggest(self, query: RunQuery, percentile: float, margin: float) -> Document:
+        return self._bench().suggest(query, percentile, margin)
+
+    def _bench(self) -> RulesBench:
+        assert self._rules is not None, "operations without rules are for tests of other things"
+        return self._rules
 
     def doctor(self) -> list[Document]:
         findings = []

@@ -99,6 +99,20 @@ class RemoteOperations:
         event: Document = self._ask("POST", "/v1/feedback", body)
         return event
 
+    def rules(self) -> Document:
+        found: Document = self._ask("GET", "/v1/rules")
+        return found
+
+    def backtest(self, rules: str, query: RunQuery) -> Document:
+        path = f"/v1/rules/backtest?{urlencode(query.parameters())}"
+        report: Document = self._ask("POST", path, {"rules": rules})
+        return report
+
+    def suggest(self, query: RunQuery, percentile: float, margin: float) -> Document:
+        given = [*query.parameters(), ("percentile", f"{percentile:g}"), ("margin", f"{margin:g}")]
+        found: Document = self._ask("GET", f"/v1/rules/suggest?{urlencode(given)}")
+        return found
+
     def doctor(self) -> list[Document]:
         findings: list[Document] = self._ask("GET", "/v1/doctor")
         return findings

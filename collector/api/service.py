@@ -169,6 +169,15 @@ class Operations(Protocol):
     def feedback(self, feedback: Feedback, *, actor: str) -> Document:
         """Record feedback and give the run a new revision; the recorded event."""
 
+    def rules(self) -> Document:
+        """The rules in force: `{version, file}`."""
+
+    def backtest(self, rules: str, query: RunQuery) -> Document:
+        """What a rules file (its text) would have done to the runs that are selected."""
+
+    def suggest(self, query: RunQuery, percentile: float, margin: float) -> Document:
+        """Budgets from the runs that are selected: `{file, yaml, groups}`."""
+
     def doctor(self) -> list[Document]:
         """Findings `{check, status (ok | warn | fail), message, hint}` of what can be seen here."""
 

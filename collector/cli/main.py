@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from collector.cli import explain, operations, runs, semconv
+from collector.cli import explain, operations, rules, runs, semconv
 from collector.cli.session import COLLECTOR, Commands, Session
 
 
@@ -54,6 +54,7 @@ for command in (
     runs.runs,
     explain.explain,
     runs.feedback,
+    rules.rules,
     operations.schema,
     semconv.semconv,
     operations.doctor,

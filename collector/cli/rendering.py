@@ -331,6 +331,28 @@ def terms_table(terms: Mapping[str, Mapping[str, Any]]) -> RenderableType:
     return Group(table, *remarks)
 
 
+def backtest_table(report: Document) -> RenderableType:
+    """What each rule would have done; rules that would have done nothing are left out."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("RULE")
+    table.add_column("KIND")
+    names = ("flagged", "warned", "paused", "killed", "completed_well_hit")
+    for name in names:
+        table.add_column(name.upper().replace("_", " "), justify="right")
+    table.add_column("SAVED", justify="right")
+    table.add_column("SUCH AS")
+    for rule in report["rules"]:
+        if any(rule[name] for name in names):
+            table.add_row(
+                clean(rule["rule"]),
+                rule["kind"],
+                *(f"{rule[name]:,}" for name in names),
+                f"${rule['saved_usd']:,.2f}",
+                clean(next(iter(rule["examples"]), "")),
+            )
+    return table
+
+
 def findings_table(findings: Sequence[Document]) -> RenderableType:
     table = Table(box=None, pad_edge=False, show_header=False)
     for finding in findings:

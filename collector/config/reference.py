@@ -7,7 +7,7 @@ import dataclasses
 import inspect
 import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -49,11 +49,11 @@ def json_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "agentrun.yaml",
-        **_section_schema(Config, Config()),
+        **section_schema(Config, Config()),
     }
 
 
-def _section_schema(section: type, base: Any) -> dict[str, Any]:
+def section_schema(section: type, base: Any) -> dict[str, Any]:
     required = []
     properties = {}
     for field in dataclasses.fields(section):
@@ -78,7 +78,7 @@ def _section_schema(section: type, base: Any) -> dict[str, Any]:
 def _schema(hint: Any, default: Any) -> dict[str, Any]:
     bare, constraint, optional = unpack(hint)
     if is_section(bare):
-        return _section_schema(bare, None if default is dataclasses.MISSING else default)
+        return section_schema(bare, None if default is dataclasses.MISSING else default)
     if get_origin(bare) is tuple:
         return {
             "type": ["array", "null"],
@@ -182,6 +182,18 @@ prices:
 def markdown() -> str:
     """docs/configuration.md."""
     return INTRO + EXAMPLE + "```\n" + "".join(_sections(Config, Config(), "")) + _detectors()
+
+
+def setting_rows(
+    section: type, base: Any, prefix: str, *, leave_out: Collection[str] = ()
+) -> Iterator[str]:
+    """The settings of one section as a table, without variables."""
+    yield "| setting | type | default | |\n|---|---|---|---|\n"
+    for field in dataclasses.fields(section):
+        if field.name not in leave_out:
+            hint, text = hints(section)[field.name], docs(section)[field.name]
+            default = _shown(_default(field, base))
+            yield f"| `{prefix}{field.name}` | {_type(hint)} | {default} | {text} |\n"
 
 
 def _sections(section: type, base: Any, prefix: str, said: str = "") -> Iterator[str]:
