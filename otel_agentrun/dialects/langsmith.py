@@ -23,7 +23,9 @@ from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, Usage, as_text
 
 NAME: Final = "langsmith"
-CHECKED: Final = "langsmith 0.14.17 by its source; its documentation"
+CHECKED: Final = (
+    "langsmith 0.14.17 (`@traceable`, OpenAI 3.x, LangChain/LangGraph 1.x); its documentation"
+)
 CANNOT_TELL: Final[tuple[str, ...]] = (
     "Which chain is an agent, other than the graphs of LangChain and LangGraph.",
     "Tokens of a model call under `@traceable` whose function does not return `usage_metadata`.",
@@ -44,7 +46,7 @@ AGENT: Final = METADATA + "lc_agent_name"
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     **genai.KEYS,
     "provider": (METADATA + "ls_provider", *genai.KEYS["provider"]),
-    "token_usage": ("langsmith.usage_metadata",),
+    "token_usage": ("langsmith.usage_metadata", METADATA + "usage_metadata"),
     "input_details": ("gen_ai.usage.input_token_details",),
     "output_details": ("gen_ai.usage.output_token_details",),
     "lc_agent_name": (AGENT,),
@@ -73,7 +75,7 @@ GRAPHS: Final = frozenset({"langgraph", "langchain_create_agent"})
 
 OWN_METADATA: Final = (
     "langgraph_", "ls_", "lc_", "checkpoint_", "LANGSMITH_", "LANGCHAIN_", "invocation_params",
-    "usage_metadata", "tool_call_id", "run_id", "created_by", "__",
+    "usage_metadata", "tool_call_id", "run_id", "model", "stream", "_",
 )  # fmt: skip
 """Metadata that LangChain or the SDK writes itself; the rest is the application's."""
 OWN_TAG: Final = re.compile(r"(?:seq|graph|map|condition):.*|langsmith:\w+")
@@ -155,19 +157,36 @@ def _tags(sent: Sequence[str]) -> tuple[str, ...]:
 
 
 def _derive_answer(found: Found) -> None:
-    """What only the answer says, whichever client gave it: read once."""
-    answer = answers.read(found["output"])
-    found["requested"] = answer.tool_requests
-    if answer.usage:
-        found["raw_usage"] = answer.usage
-    for field, value in (
-        ("response_id", answer.response_id),
-        ("finish_reasons", answer.finish_reasons),
-    ):
-        if value:
-            found.setdefault(field, value)
-    if answer.model:  # the request names an alias
-        found["model"] = answer.model
+    """What only the answer says, whichever client gave it."""
+    answer = found["answer"] = load(found["output"])
+    said = _langchain_message(answer)
+    metadata = said.get("response_metadata") or NOTHING
+    response_id = answers.response_id(answer) or metadata.get("id")
+    reason = metadata.get("finish_reason") or metadata.get("stop_reason")
+    reasons = answers.finish_reasons(answer) or (reason,)
+    model = answer.get("model") or metadata.get("model_name") or metadata.get("model")
+    if type(response_id) is str and response_id:
+        found.setdefault("response_id", response_id)
+    if type(reasons[0]) is str:
+        found.setdefault("finish_reasons", reasons)
+    if type(model) is str and model:  # the request names an alias
+        found["model"] = model
+    used = said.get("usage_metadata") or answers.usage(answer)
+    if type(used) is dict and used:
+        found["used"] = used
+
+
+def _langchain_message(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The serialized message in an `LLMResult`; empty for answers of other clients."""
+    said: Any = answer.get("generations") or answer.get("output")
+    while type(said) is list and said:
+        said = said[0]
+    said = said.get("message", said) if type(said) is dict else NOTHING
+    inner = said.get("kwargs") if type(said) is dict and said.get("lc") == 1 else NOTHING
+    return inner if type(inner) is dict else NOTHING
+
+
+NOTHING: Final[Mapping[str, Any]] = {}
 
 
 def _derive_tool(span: SpanView, found: Found) -> None:
@@ -199,8 +218,8 @@ def _only(sent: Any, name: str) -> Any:
     """What is in an object with one member of this name, else the value as it came."""
     if type(sent) is str and f'"{name}"' not in sent:
         return sent
-    value = answers.load(sent)
-    return value[name] if type(value) is dict and value.keys() == {name} else sent
+    value = load(sent)
+    return value[name] if value.keys() == {name} else sent
 
 
 def _message(result: Any) -> Mapping[str, Any] | None:
@@ -215,21 +234,19 @@ def _message(result: Any) -> Mapping[str, Any] | None:
 
 def _documents(sent: Any) -> list[Any] | None:
     """The list of a retriever's answer, alone or as its `documents` or `output`."""
-    value = answers.load(sent)
-    if type(value) is dict:
+    value = arguments.parse(sent) if isinstance(sent, str) else sent
+    if isinstance(value, Mapping):
         value = next((v for k in ("documents", "output") if (v := value.get(k))), None)
-    return value if type(value) is list else None
+    return value if isinstance(value, list) else None
 
 
 def usage(span: SpanView, found: Found) -> Usage | None:
-    if "token_usage" in found:
-        found |= counts(load(found["token_usage"]))
-    else:
-        details = counts(found.get("raw_usage") or _details(found))
-        for field, count in details.items():
-            found.setdefault(field, count)
-        if "raw_usage" in found and "input_tokens" in details:
-            found["input_tokens"] = details["input_tokens"]
+    """The SDK's own counts, else those of the answer, else the attributes of the convention."""
+    stated = found.get("token_usage") or found.get("used")
+    if stated is not None:
+        found |= counts(load(stated))
+    for field, count in counts(_details(found)).items():
+        found.setdefault(field, count)
     return table_usage(span, found)
 
 
@@ -246,8 +263,7 @@ def _details(found: Found) -> Mapping[str, Any]:
 
 
 def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
-    if found.get("requested"):
-        asked: tuple[ToolRequest, ...] = found["requested"]
+    if "answer" in found and (asked := answers.tool_requests(found["answer"])):
         return asked
     if "flat_output" in found:
         return requests.in_flat(span.attributes, "gen_ai.completion.")
@@ -270,8 +286,10 @@ def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, A
     else:
         if kind is kinds.MODEL or _has_messages(sent_in):
             out.setdefault("messages_in", messages.parse(sent_in))
-        if kind is kinds.MODEL or _has_messages(sent_out):
-            out.setdefault("messages_out", _said(sent_out))
+        if kind is kinds.MODEL:
+            out.setdefault("messages_out", answers.said(sent_out))
+        elif _has_messages(sent_out):
+            out.setdefault("messages_out", messages.parse(sent_out))
         if isinstance(sent_in, Mapping) and kind is kinds.MODEL:
             out["parameters"] = sent_in
             out["tools_offered"] = sent_in.get("tools")
@@ -281,19 +299,6 @@ def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, A
 
 def _has_messages(sent: Any) -> bool:
     return isinstance(sent, Mapping) and isinstance(sent.get("messages"), list)
-
-
-def _said(sent: Any) -> list[messages.Message] | None:
-    """The messages of an answer, of whichever client."""
-    if isinstance(sent, Mapping):
-        sent = next((sent[key] for key in ("choices", "output") if sent.get(key)), sent)
-    if isinstance(sent, str):
-        return [{"role": "assistant", "content": sent}] if sent else None
-    said = messages.parse(sent)
-    for one in said or ():
-        if one["role"] == "user" and not _has_messages(sent):  # an item without a role
-            one["role"] = "assistant"
-    return said
 
 
 def _value(sent: Any) -> Any:

@@ -47,11 +47,13 @@ def outcome(
         failed = True
     exception = _exception(span)
     message, named = _unwrap(span.status_message)
+    raised = as_text(exception.get("exception.message") or "")
+    raised_type = as_text(exception.get("exception.type") or "")
+    if raised_type == "Exception" and TRACEBACK in raised:  # LangSmith has the text of an error
+        raised, raised_type = _unwrap(raised)
     if not message:
-        message = first_line(
-            as_text(exception.get("exception.message") or "") or span.text("error.message") or said
-        )
-    name = class_name(error or as_text(exception.get("exception.type") or "") or named)
+        message = first_line(raised or span.text("error.message") or said)
+    name = class_name(error or raised_type or named)
     http = span.integer("http.response.status_code", "http.status_code", "error.code")
     typed = typed_error(name, message or span.status_message[:SCANNED_CHARS_MAX], http)
     status = explicit or kinds.ERROR
