@@ -103,6 +103,7 @@ def read(span: SpanView, shape: Shape) -> Step:
         if "endpoint" in found and span.kind == "Client":  # a server span's URL is its own
             step.endpoint = found["endpoint"].partition("?")[0]
         if role is kinds.FUNCTION:  # perhaps a tool
+            step.arguments_digest = arguments.digest(get("arguments"))
             step.result_digest = arguments.result_digest(get("output"))
     sent = get("input") or get("arguments")
     step.input_bytes = _size(sent) if sent else 0

@@ -11,6 +11,7 @@ generations whose counts mean different things; what is nested is one call.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from otel_agentrun import arguments
@@ -30,6 +31,8 @@ CANNOT_TELL: Final[tuple[str, ...]] = (
     "The provider, except of models that LangChain calls.",
     "Tool call ids, except of tools that LangChain calls.",
     "The class of an error: only its message is sent.",
+    "What a function under `@observe()` without a type is: one that a model asked for by its name "
+    "is a tool.",
 )
 
 SCOPE: Final = "langfuse-sdk"
@@ -103,10 +106,10 @@ def recognizes(span: SpanView) -> bool:
 
 
 def kind(span: SpanView) -> Kind:
-    stated = span.attributes.get(TYPE)
-    if stated is None:
+    stated = span.text(TYPE)
+    if not stated:
         return genai.kind(span)
-    found = KINDS.get(stated, kinds.OTHER) if type(stated) is str else kinds.OTHER
+    found = KINDS.get(stated, kinds.OTHER)
     if found is kinds.RUN:
         return kinds.OTHER if _is_node(span) else kinds.RUN
     if found is kinds.OTHER and stated in WRAPPERS and _is_root(span):
@@ -131,9 +134,12 @@ def _is_node(span: SpanView) -> bool:
 
 def role(span: SpanView, kind: Kind) -> Role:
     if kind is kinds.RUN:
-        return kinds.WORKFLOW if span.attributes.get(TYPE) in WRAPPERS else kinds.AGENT
-    if kind is kinds.OTHER and NODE in span.attributes:
-        return kinds.NODE
+        return kinds.WORKFLOW if span.text(TYPE) in WRAPPERS else kinds.AGENT
+    if kind is kinds.OTHER:
+        if NODE in span.attributes:
+            return kinds.NODE
+        if span.attributes.get(TYPE) == "span":
+            return kinds.FUNCTION
     return kinds.NO_ROLE
 
 
@@ -156,7 +162,7 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
     elif kind is kinds.TOOL:
         _derive_tool(span, found)
     elif kind is kinds.RUN:
-        if span.attributes.get(TYPE) in WRAPPERS:
+        if span.text(TYPE) in WRAPPERS:
             labels.setdefault("workflow_name", span.name)
         else:
             found.setdefault("agent_name", span.name)
@@ -164,6 +170,8 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
         listed = _documents(found.get("output"))
         if listed is not None:
             found["hit_count"] = len(listed)
+    elif "input" in found and span.attributes.get(TYPE) == "span":  # perhaps a tool
+        found.setdefault("arguments", found["input"])
 
 
 def _cost(sent: str) -> int | None:
@@ -214,49 +222,55 @@ def _documents(sent: Any) -> list[Any] | None:
 def usage(span: SpanView, found: Found) -> Usage | None:
     if "usage_details" in found:
         details = load(found["usage_details"])
-        for field, count in (_apart(details) if "input" in details else counts(details)).items():
+        for field, count in (
+            _apart(details) if "input" in details or "output" in details else counts(details)
+        ).items():
             found[field] = count
     return table_usage(span, found)
 
 
 def _apart(details: Mapping[str, Any]) -> dict[str, int]:
-    """Counts in Langfuse's own names.
+    """Counts in Langfuse's own names: parts that add up to what was read and written.
 
-    `input_cache_read`, `output_reasoning` and the like are beside `input` and `output`, as the
-    LangChain callback takes them out; not where the parts without them make up the total.
+    The LangChain callback takes `input_cache_read`, `output_reasoning` and the like out of `input`
+    and `output`.  An application may send sums that hold them; then those make up the total.
     """
-    numbers = {
-        name: count for name, value in details.items() if (count := as_count(value)) is not None
-    }
+    sums = {"input": 0, "output": 0}
     found: dict[str, int] = {}
-    total = numbers.get("total")
-    plain = numbers.get("input", 0) + numbers.get("output", 0)
-    for name in ("input", "output"):
-        if name in numbers:
-            more = sum(
-                count
-                for part, count in numbers.items()
-                if part.startswith(name + "_") or (name == "input" and part in CACHED)
-            )
-            found[name + "_tokens"] = numbers[name] + (0 if total == plain else more)
-    for field, names in PARTS.items():
-        for name in names:
-            if name in numbers:
-                found[field] = numbers[name]
-                break
+    for name, value in details.items():
+        side, field = _part(name)
+        count = as_count(value) if side else None
+        if count is None:
+            continue
+        sums[side] += count
+        if field:
+            found[field] = found.get(field, 0) + count
+    total = as_count(details.get("total"))
+    if total is not None and total != sums["input"] + sums["output"]:
+        into, out = (as_count(details.get(side)) or 0 for side in sums)
+        cached = found.get("cache_read_tokens", 0) + found.get("cache_write_tokens", 0)
+        if total == into + out and cached <= into and found.get("reasoning_tokens", 0) <= out:
+            sums = {"input": into, "output": out}
+    for side, count in sums.items():
+        if count or side in details:
+            found[f"{side}_tokens"] = count
     return found
 
 
-CACHED: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
-PARTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "cache_read_tokens": (
-        "input_cache_read", "input_cached_tokens", "input_cache_read_tokens", CACHED[0],
-    ),
-    "cache_write_tokens": (
-        "input_cache_creation", "input_cache_write", "input_cache_creation_tokens", CACHED[1],
-    ),
-    "reasoning_tokens": ("output_reasoning", "output_reasoning_tokens"),
-}  # fmt: skip
+@lru_cache(maxsize=1024)
+def _part(name: str) -> tuple[str, str]:
+    """(`input` or `output`, field of its own) of a part of usage; ("", "") for what adds nothing.
+
+    Parts of a service tier and tiers of Anthropic's cache writes are in another part as well.
+    """
+    if "priority" in name or name.startswith("cache_creation_ephemeral"):
+        return ("", "")
+    if "cache" in name or "ephemeral" in name:
+        is_write = any(word in name for word in ("creat", "write", "ephemeral"))
+        return ("input", "cache_write_tokens" if is_write else "cache_read_tokens")
+    if "reasoning" in name:
+        return ("output", "reasoning_tokens")
+    return next(((side, "") for side in ("input", "output") if name.startswith(side)), ("", ""))
 
 
 def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
