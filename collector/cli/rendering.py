@@ -18,11 +18,19 @@ from rich.text import Text
 from rich.tree import Tree
 
 from collector.api.service import Document
+from otel_agentrun import semconv
 
 STEPS_MAX: Final = 500
 """Steps of one run that a tree shows; `--json` has them all."""
 PIPE_WIDTH: Final = 240
 """Columns where stdout is no terminal: wide enough that ids are whole."""
+TOLD: Final = frozenset(
+    {
+        semconv.RUN_STARTED_EVENT, semconv.RUN_HEARTBEAT_EVENT, semconv.RUN_ENDED_EVENT,
+        semconv.FINDING_EVENT,
+    }
+)  # fmt: skip
+"""Events that the lines about the run say in other words."""
 COLORS: Final[Mapping[str, str]] = {
     "completed": "green", "success": "green", "ok": "green",
     "running": "cyan", "initiated": "cyan", "paused": "yellow", "warn": "yellow",
@@ -156,7 +164,7 @@ def shown_run(shown: Document) -> RenderableType:
     """A run as a tree of its steps, below what it is and above what was decided about it."""
     run, steps, events = shown["run"], shown["steps"], shown["events"]
     head = Text.assemble(("run ", "bold"), clean(run["run_id"]), "  ", colored(run.get("status")))
-    return Group(head, _facts(run), _tree(run, steps), *_findings(run), *_events(events))
+    return Group(head, _facts(run), _tree(run, steps), *_findings(run), *_events(steps, events))
 
 
 def _facts(run: Document) -> RenderableType:
@@ -297,9 +305,15 @@ def _findings(run: Document) -> list[RenderableType]:
     ]
 
 
-def _events(events: Sequence[Document]) -> list[RenderableType]:
+def _events(steps: Sequence[Document], events: Sequence[Document]) -> list[RenderableType]:
+    """What is not shown above already: of a lost run also the last things that it told of."""
+    in_tree = {step["span_id"] for step in steps}
     lines: list[RenderableType] = []
     for event in events:
+        if event["name"] in TOLD or (
+            event["name"] == semconv.RUN_STEP_EVENT and event["span_id"] in in_tree
+        ):
+            continue
         said = _pairs(event.get("attributes"))
         line = Text.assemble((f"{moment(event.get('at'))} ", "dim"), clean(event["name"]))
         lines.append(line.append(f"  {_short(said)}" if said else ""))

@@ -23,11 +23,15 @@ from collector.collector import Collector
 from collector.config import Config, SecretUrl
 from collector.config.schema import ApiKey, ListenerConfig
 from collector.demo.own_account import DemoRun
-from collector.errors import StoreError
+from collector.errors import ConfigError, StoreError
 from collector.listeners import Ports, until_told
 from collector.receiver.auth import key_digest
 
 APPLICATION_SECS_MAX: Final = 60.0
+NO_TLS: Final = """\
+receiver.http.tls: expected none for the demo, got a certificate.
+  Why: the demo's application runs on this machine and sends plain text.
+  Fix: `agentrun demo --once` listens without it; or run the demo with another config."""
 REACHABLE: Final[Mapping[str, str]] = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Where all interfaces listen -> one to send to."""
 
@@ -36,11 +40,13 @@ def demo(config: Config, *, once: bool, json: bool) -> None:
     """Run a collector and the demo agents against it; then go on as `serve` does.
 
     `once`: in a temporary folder and on free ports; print what became of the runs and end.  Raises
-    StoreError when the store does not have just the runs that the agents made.
+    StoreError when the store does not have the runs that the application made, and ConfigError.
     """
     logs.configure("warning" if once else config.log.level, config.log.format)
     config, key = with_key(config)
     if not once:
+        if config.receiver.http.tls.cert_file is not None:
+            raise ConfigError(NO_TLS)
         with opened(config, decoders=config.receiver.decoders) as collector:
             run_loop(partial(until_told, collector, partial(_show_demo, key=key)))
         return
@@ -140,9 +146,6 @@ def environment(listener: ListenerConfig, port: int, key: str) -> dict[str, str]
     found = {name: text for name, text in os.environ.items() if not name.startswith("OTEL_")}
     found["no_proxy"] = "*"
     found["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://{host}:{port}"
-    if listener.tls.cert_file is not None:
-        found["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"https://{host}:{port}"
-        found["OTEL_EXPORTER_OTLP_CERTIFICATE"] = str(listener.tls.cert_file)
     if key:
         found["OTEL_EXPORTER_OTLP_HEADERS"] = f"Authorization=Bearer%20{key}"
     return found

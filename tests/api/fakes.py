@@ -68,6 +68,7 @@ class FakeOperations:
 
     documents: dict[str, Document] = field(default_factory=dict)
     steps: dict[str, list[Document]] = field(default_factory=dict)
+    events: dict[str, list[Document]] = field(default_factory=dict)
     queries: list[RunQuery] = field(default_factory=list)
     deleted: list[tuple[Selector, str]] = field(default_factory=list)
     judged: list[tuple[Feedback, str]] = field(default_factory=list)
@@ -92,7 +93,11 @@ class FakeOperations:
     def run(self, run_id: str, workspace: str = "") -> Document | None:
         self._ask()
         run = self.documents.get(run_id)
-        return run and {"run": run, "steps": self.steps.get(run_id, []), "events": []}
+        return run and {
+            "run": run,
+            "steps": self.steps.get(run_id, []),
+            "events": self.events.get(run_id, []),
+        }
 
     def explain(self, run_id: str, workspace: str = "") -> Document | None:
         self._ask()

@@ -255,6 +255,25 @@ def test_a_tree_shows_every_step_once_whatever_the_parents_say(
     assert "2,500 more; --json has them all" in out
 
 
+def test_below_the_tree_are_the_events_that_it_does_not_show(
+    agentrun: Agentrun, backend: FakeBackend
+) -> None:
+    """Live runs tell of every step; of a lost run this is all there is of the last ones."""
+    told = [("agentrun.run.started", ""), ("agentrun.run.step", "s1"), ("agentrun.run.step", "s9"),
+            ("agentrun.decision", "s1"), ("agentrun.run.heartbeat", "")]  # fmt: skip
+    backend.fake.steps["t1"] = [a_step("s1")]
+    backend.fake.events["t1"] = [
+        {"name": name, "at": None, "span_id": span_id, "attributes": {"n": f"{name} {span_id}"}}
+        for name, span_id in told
+    ]
+
+    out = agentrun("runs", "show", "t1", "--store", STORE).stdout
+
+    assert "n=agentrun.decision s1" in out
+    assert "n=agentrun.run.step s9" in out
+    assert out.count("n=agentrun") == 2
+
+
 def test_erasing_asks_first_and_says_what_went(agentrun: Agentrun, backend: FakeBackend) -> None:
     """S4.25; without a terminal nobody can confirm, so --yes is needed."""
     refused = agentrun("runs", "delete", "t1", "--store", STORE)

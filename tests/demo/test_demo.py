@@ -34,9 +34,12 @@ def made(collector: CollectorProcess) -> list[DemoRun]:
 
 @pytest.fixture(scope="module")
 def shown(collector: CollectorProcess, made: list[DemoRun]) -> list[Document]:
-    """`{run, steps, events}` of the same runs, as the API gives them."""
+    """`{run, steps, events}` of the same runs, as the API gives them once nothing is under way and
+    the rules have spoken."""
     deadline = time.monotonic() + 30
-    while any(collector.terms(signal)["pending"] for signal in ("traces", "logs")):
+    while any(collector.terms(signal)["pending"] for signal in ("traces", "logs")) or (
+        sum(bool(run["findings"]) for run in collector.get("/v1/runs")) < 2
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return [collector.get(f"/v1/runs/{run.run_id}") for run in made]
