@@ -29,9 +29,15 @@ BY_NAME: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
             r"authentication|unauthori[sz]ed|unauthenticated|permission|forbidden|accessdenied",
         ),
         ("content_filter", r"contentfilter|contentpolicy|safety|guardrail"),
-        ("output_parse_error", r"outputpars|unexpectedmodelbehavior|modelbehavior"),
-        ("unknown_tool", r"(unknown|invalid)tool(name)?(error)?$|toolnotfound"),
-        ("malformed_call", r"malformed(function|tool)?call|jsondecode"),
+        (
+            "output_parse_error",
+            r"outputpars|unexpectedmodelbehavior|modelbehavior|noobjectgenerated",
+        ),
+        ("unknown_tool", r"(unknown|invalid|nosuch)tool(name)?(error)?$|toolnotfound"),
+        (
+            "malformed_call",
+            r"malformed(function|tool)?call|invalidtool(input|arguments)|jsondecode",
+        ),
         ("validation_error", r"validation|invalidrequest|invalidargument|badrequest|unprocessable"),
         ("not_found", r"notfound"),
         ("connection_error", r"connection|connecterror|dnserror|gaierror|brokenpipe"),

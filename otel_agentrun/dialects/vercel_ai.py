@@ -10,6 +10,7 @@ a tool calls is a `generateText` of another `functionId` below the `ai.toolCall`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ CANNOT_TELL: Final[tuple[str, ...]] = (
 OPERATION: Final = "ai.operationId"
 METADATA: Final = "ai.telemetry.metadata."
 NO_CACHE: Final = "ai.usage.inputTokenDetails.noCacheTokens"
+USER_AGENT: Final = "ai.request.headers.user-agent"
 TOTAL: Final = "ai.usage.inputTokens"
 REQUESTED: Final = "ai.response.toolCalls"
 
@@ -71,7 +73,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "output": ("ai.response.text", "ai.response.object"),
     "tags": (METADATA + "tags",),
 }  # fmt: skip
-ALSO_READ: Final = frozenset({OPERATION, NO_CACHE})
+ALSO_READ: Final = frozenset({OPERATION, NO_CACHE, USER_AGENT})
 
 RUNS: Final = ("ai.generateText", "ai.streamText", "ai.generateObject", "ai.streamObject")
 CALLS: Final = (
@@ -103,10 +105,9 @@ CONTENT: Final[Mapping[str, tuple[str, ...]]] = {
     "output": ("ai.response.text", "ai.response.object"),
     "arguments": ("ai.toolCall.args",),
     "result": ("ai.toolCall.result",),
-    "documents": ("ai.documents",),
 }
 CONTENT_PREFIXES: Final = (
-    "ai.prompt", "ai.response.", "ai.settings.", "ai.value", "ai.ranking", "ai.schema",
+    "ai.prompt", "ai.response.", "ai.settings.", "ai.value", "ai.documents", "ai.ranking",
 )  # fmt: skip
 
 
@@ -150,10 +151,21 @@ def usage(span: SpanView, found: Found) -> Usage | None:
     if "input_tokens" in found and "provider_metadata" in found:
         for field, count in _in_metadata(found["provider_metadata"]).items():
             found.setdefault(field, count)
-    if get("cached_apart") and "input_tokens" in found and NO_CACHE not in span.attributes:
+    if get("cached_apart") and "input_tokens" in found and not _is_6(span):
         for field in ("cache_read_tokens", "cache_write_tokens"):
             found["input_tokens"] += get(field, 0)
     return table_usage(span, found)
+
+
+def _is_6(span: SpanView) -> bool:
+    """Version 6 or later: its input tokens are what all providers mean by them."""
+    if NO_CACHE in span.attributes:
+        return True
+    matched = MAJOR.match(span.text(USER_AGENT))
+    return matched is not None and int(matched.group(1)) >= 6
+
+
+MAJOR: Final = re.compile(r"ai/(\d{1,4})\.")
 
 
 def _in_metadata(sent: Any) -> dict[str, int]:
