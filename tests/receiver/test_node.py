@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,48 +11,15 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.receiver.edge import Edge
+from tests.support import node
 
 HERE = Path(__file__).parent / "node"
-INSTALL_SECS = 240
 EXPORT_SECS = 60
 
 
 @pytest.fixture(scope="module")
 def project() -> Path:
-    """A folder with the packages installed, outside of the repository and kept between runs."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        pytest.skip("node and npm are not on PATH")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "otel-agentrun"
-    manifest = (HERE / "package.json").read_bytes()
-    folder = cache / f"node-{hashlib.sha256(manifest).hexdigest()[:12]}"
-    installed = folder / "installed"
-    if not installed.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "package.json").write_bytes(manifest)
-        command = [
-            npm,
-            "install",
-            "--no-package-lock",
-            "--no-audit",
-            "--no-fund",
-            "--ignore-scripts",
-        ]
-        try:
-            done = subprocess.run(
-                command,
-                cwd=folder,
-                capture_output=True,
-                text=True,
-                timeout=INSTALL_SECS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            pytest.skip(f"npm install took more than {INSTALL_SECS} s")
-        if done.returncode != 0:
-            pytest.skip(f"npm install failed: {done.stderr.strip()[-300:]}")
-        installed.touch()
-    return folder
+    return node.project(HERE / "package.json")
 
 
 def test_node_sdk_exports_over_all_transports(edge: Edge, project: Path) -> None:

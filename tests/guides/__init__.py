@@ -1,0 +1,1 @@
+"""The code of docs/guides, run as it stands there."""
