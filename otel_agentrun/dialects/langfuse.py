@@ -252,7 +252,7 @@ def _apart(details: Mapping[str, Any]) -> dict[str, int]:
         if total == into + out and cached <= into and found.get("reasoning_tokens", 0) <= out:
             sums = {"input": into, "output": out}
     for side, count in sums.items():
-        if count or side in details:
+        if count or as_count(details.get(side)) is not None:
             found[f"{side}_tokens"] = count
     return found
 
