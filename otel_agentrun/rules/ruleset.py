@@ -116,11 +116,14 @@ def plain(value: object) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # 5 and 5.0 are the same limit
     return value
 
 
 def _version(file: RulesFile, rules: tuple[Rule, ...]) -> str:
     """12 hex over what the rules say, however the file is written."""
-    said = [file.similarity, *file.polling_tools, *([type(r).__name__, plain(r)] for r in rules)]
+    by_name = sorted(rules, key=lambda rule: rule.name)
+    said = [file.similarity, *file.polling_tools, *([type(r).__name__, plain(r)] for r in by_name)]
     text = json.dumps(said, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]

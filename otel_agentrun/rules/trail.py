@@ -287,7 +287,8 @@ class Trail:
         self._turns = streak = Streak(old.times + 1, old.first)
         rounds = (streak.times + 1) // 2
         if rounds >= self._floors.get("ping_pong", NEVER):
-            self._sight("ping_pong", rounds, streak, seen, (agents[-1], name), 2)
+            pair = (agents[-1], name) if streak.times % 2 == 0 else (name, agents[-1])
+            self._sight("ping_pong", rounds, streak, seen, pair, 2)
 
     # ------------------------------------------------------------------ what was seen
 

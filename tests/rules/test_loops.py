@@ -1,0 +1,227 @@
+"""Loops: which cycle, how often, what changed, which spans, what it cost."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from otel_agentrun.rules import DEFAULTS, Loop, Ruleset, RulesFile, Seen, Watch, words
+from otel_agentrun.step import Role, Status, Step
+from tests.rules.builders import a_file, call, found, plan, seen
+from tests.runs.builders import model, tool
+
+REPEATED = Loop(name="repeated", pattern="repeated_call", limit=4)
+CYCLE = Loop(name="cycle", pattern="cycle", limit=3)
+
+
+def test_the_call_at_the_limit_is_the_first_finding() -> None:
+    """S1.25: three equal calls are tolerated, the fourth is found, with model calls in between."""
+    steps: list[Step] = []
+    for number in range(1, 9, 2):
+        steps += [model(number, start=number, end=number), call(number + 1, result_digest="r")]
+
+    assert found(a_file(REPEATED), steps[:-1]) == []
+    [finding] = found(a_file(REPEATED), steps)
+
+    assert (finding.rule, finding.kind, finding.amount, finding.limit) == ("repeated", "loop", 4, 4)
+    assert finding.span_ids == tuple(step.span_id for step in steps if step.tool_name)
+    assert finding.at_ns == steps[-1].end_ns
+    assert "`search` called 4 times in a row with the same arguments" in finding.explanation
+    assert "nothing changed" in finding.explanation
+
+
+def test_a_finding_says_what_changed_and_what_it_cost() -> None:
+    """A person decides by it: polling that gets on looks different from being stuck."""
+    watch = Watch(Ruleset(a_file(REPEATED)).select({}))
+    results = ["a", "b", "b", "c"]
+    watch.add(
+        Seen(call(number, result_digest=result), 250_000_000)
+        for number, result in enumerate(results, 1)
+    )
+    [finding] = watch.findings()
+
+    assert "results changed 2 times" in finding.explanation
+    assert finding.cost_nano_usd == 1_000_000_000
+    assert finding.explanation.endswith("it cost 1.00 USD")
+
+
+@pytest.mark.parametrize("period", range(2, 17))
+def test_cycles_of_every_period_are_found_when_they_are_proven(period: int) -> None:
+    """S1.24: at the end of the third round, not a call earlier, and under their own period."""
+    steps = [call(number + 1, f"tool{number % period}") for number in range(3 * period)]
+
+    assert found(a_file(CYCLE), steps[:-1]) == []
+    [finding] = found(a_file(CYCLE, REPEATED), steps)
+
+    assert finding.amount == 3
+    chain = finding.explanation.partition(" gone")[0]
+    assert chain.startswith("`tool0` → `tool1`")
+
+
+def test_a_cycle_is_told_from_the_place_where_it_began() -> None:
+    steps = [call(n, name) for n, name in enumerate("xyabcabcabcab", 1)]
+    [finding] = found(a_file(CYCLE), steps)
+
+    assert finding.explanation.startswith("`a` → `b` → `c` gone through 3 times")
+    assert finding.subject == steps[2].span_id
+
+
+def test_a_repeated_call_is_no_cycle_of_longer_period() -> None:
+    """`aaaaaaaa` is one call eight times, not four rounds of two."""
+    rules = [found_.rule for found_ in found(a_file(CYCLE, REPEATED), [call(n) for n in range(9)])]
+    assert rules == ["repeated"]
+
+
+def test_calls_without_recorded_arguments_are_not_compared() -> None:
+    """Where an emitter records none, five searches may be five different ones."""
+    assert found(a_file(REPEATED, CYCLE), [call(n, digest="") for n in range(20)]) == []
+
+
+def test_polling_tools_repeat_by_design() -> None:
+    """Alone they are exempt; a loop that waits in between is still a loop."""
+    waiting = [call(n, "wait_for_job") for n in range(1, 30)]
+    assert found(a_file(REPEATED), waiting) == []
+    assert found(a_file(REPEATED, polling_tools=()), waiting)
+
+    mixed = [call(n, ("book", "wait_for_job")[n % 2]) for n in range(2, 8)]
+    assert [each.rule for each in found(a_file(CYCLE), mixed)] == ["cycle"]
+    exempt = Loop(name="cycle", pattern="cycle", limit=3, exempt=("book",))
+    assert found(a_file(exempt), mixed) == []
+
+
+def test_known_results_are_no_progress() -> None:
+    """S5.43: slightly different questions, the same answer every time."""
+    rule = Loop(name="stuck", pattern="no_progress", limit=4)
+    steps = [call(n, digest=f"d{n}", result_digest="nothing") for n in range(1, 6)]
+
+    assert found(a_file(rule), steps[:-1]) == []
+    [finding] = found(a_file(rule), steps)
+    assert "4 calls in a row (`search`) gave only results that were known already" in (
+        finding.explanation
+    )
+    fresh = [call(n, digest=f"d{n}", result_digest=f"r{n}") for n in range(1, 30)]
+    assert found(a_file(rule), fresh) == []
+
+
+def test_near_duplicates_are_found_where_the_words_are_at_hand() -> None:
+    """S5.43: eleven of twelve words are the same; a digest alone could not tell."""
+    rule = Loop(name="near", pattern="near_duplicate", limit=4)
+    common = "which refund policy holds for bent brake levers bought online last"
+    watch = Watch(Ruleset(a_file(rule)).select({}))
+    for number, month in enumerate(["may", "june", "july", "august"], 1):
+        step = call(number, digest=month, result_digest=month)
+        watch.add([Seen(step, words=words(f"{common} {month}"))])
+
+    [finding] = watch.findings()
+    assert "4 times in a row with almost the same arguments" in finding.explanation
+    assert found(a_file(rule), [call(n, digest=f"d{n}") for n in range(9)]) == []
+
+
+def test_failures_in_a_row_are_a_retry_storm_until_one_works() -> None:
+    rule = Loop(name="storm", pattern="retry_storm", limit=3)
+    bad = {"status": Status.ERROR, "error_type": "rate_limit"}
+    [finding] = found(a_file(rule), [call(n, **bad) for n in range(1, 4)])
+    assert finding.explanation.startswith("`search` failed 3 times without a success in between")
+    assert "rate_limit" in finding.explanation
+
+    recovered = [call(1, **bad), call(2, **bad), call(3), call(4, **bad), call(5, **bad)]
+    assert found(a_file(rule), recovered) == []
+    models = [model(n, start=n, end=n, status=Status.ERROR) for n in range(1, 4)]
+    assert [each.rule for each in found(a_file(rule), models)] == ["storm"]
+
+
+def test_agents_that_hand_to_each_other_play_ping_pong() -> None:
+    rule = Loop(name="pong", pattern="ping_pong", limit=2)
+
+    def handoff(number: int, one: str, other: str) -> Step:
+        return tool(
+            number, role=Role.HANDOFF, agent_name=one, handoff_to=other, start=number, end=number
+        )
+
+    steps = [handoff(n, *("ab" if n % 2 else "ba")) for n in range(1, 5)]
+    [finding] = found(a_file(rule), steps)
+    assert finding.explanation.startswith("agents `a` and `b` handed to each other, 2 times")
+    chain = [handoff(1, "a", "b"), handoff(2, "b", "c"), handoff(3, "c", "d"), handoff(4, "d", "e")]
+    assert found(a_file(rule), chain) == []
+
+
+def test_plans_without_deeds_are_found_and_deeds_reset_them() -> None:
+    """S5.42: planning iterations."""
+    rule = Loop(name="plans", pattern="planning", limit=3)
+    assert [each.amount for each in found(a_file(rule), [plan(n) for n in range(1, 5)])] == [4]
+    assert found(a_file(rule), [plan(1), plan(2), call(3), plan(4), plan(5)]) == []
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Step]:
+    """Up to 120 calls of few tools, with failures, loops likely."""
+    rng = random.Random(draw(st.integers(0, 2**32)))
+    steps: list[Step] = []
+    for number in range(1, draw(st.integers(1, 120))):
+        kind = rng.random()
+        if kind < 0.15:
+            steps.append(model(number, start=number, end=number))
+        elif kind < 0.2:
+            steps.append(plan(number))
+        else:
+            failed = rng.random() < 0.2
+            steps.append(
+                call(
+                    number,
+                    rng.choice("ab"),
+                    rng.choice("xxy"),
+                    result_digest=rng.choice("rs"),
+                    status=Status.ERROR if failed else Status.SUCCESS,
+                    error_type="validation_error" if failed else "",
+                )
+            )
+    return steps
+
+
+@settings(max_examples=150, deadline=None)
+@given(histories(), st.randoms(use_true_random=False))
+def test_findings_do_not_depend_on_arrival(history: list[Step], rng: random.Random) -> None:
+    """The same steps in any order, in any batches, some of them twice, give the same findings."""
+    selected = Ruleset(RulesFile(), DEFAULTS).select({})
+    whole = Watch(selected)
+    whole.add(seen(history, 1000))
+    arrived = history + rng.sample(history, len(history) // 4)
+    rng.shuffle(arrived)
+    pieces = Watch(selected)
+    while arrived:
+        size = rng.randrange(1, 20)
+        pieces.add(seen(arrived[:size], 1000))
+        arrived = arrived[size:]
+
+    assert pieces.findings() == whole.findings()
+    assert len(pieces) == len(history)
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories(), st.randoms(use_true_random=False))
+def test_steps_that_are_taken_out_leave_no_trace(history: list[Step], rng: random.Random) -> None:
+    """A step that turns out to be another run's was never this one's."""
+    selected = Ruleset(RulesFile(), DEFAULTS).select({})
+    gone = {step.span_id for step in rng.sample(history, len(history) // 3)}
+    watch = Watch(selected)
+    watch.add(seen(history))
+    watch.remove(gone)
+    without = Watch(selected)
+    without.add(seen([step for step in history if step.span_id not in gone]))
+
+    assert watch.findings() == without.findings()
+
+
+def test_memory_does_not_grow_with_what_repeats_never() -> None:
+    """Only what is near enough to matter is remembered."""
+    watch = Watch(Ruleset(RulesFile(), DEFAULTS).select({}))
+    steps = [call(n, f"t{n}", f"d{n}", result_digest=f"r{n}") for n in range(1, 3000)]
+    watch.add(seen(steps))
+    trail = watch._trail
+
+    assert len(trail._last_at) <= 128
+    assert len(trail._results) <= 128
+    assert len(trail._ring) <= 48
