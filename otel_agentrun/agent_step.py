@@ -53,7 +53,7 @@ class AgentStep(Telling):
     ) -> None:
         """`attempt` and `retry_reason` are found out for calls that are simply made again after
         they failed; `attributes` are your own, under any names."""
-        self._target = target
+        self._target = target if type(target) is str else str(target or "")
         self._content = {}
         self._inputs: tuple[str, ...] = ()
         """Texts of what it was given, to tell a retry from another call."""
@@ -66,7 +66,7 @@ class AgentStep(Telling):
         if self.operation:
             self._attributes[semconv.OPERATION] = self.operation
         if attributes:
-            self._say({str(name): value for name, value in attributes.items()})
+            self._say({str(name): value for name, value in attributes.items() if name != ""})
         if summary:
             self._content[semconv.STEP_SUMMARY] = summary
         if branch or plan_step or attempt or retry_reason or cost_usd is not None:
@@ -112,7 +112,7 @@ class AgentStep(Telling):
         try:
             self._conclude(error)
         except Exception as trouble:
-            runtime.warn_once(f"step_not_recorded: {type(trouble).__name__}: {trouble}")
+            runtime.warn_of("step_not_recorded", trouble)
         finally:
             self._span.end()
 
@@ -153,7 +153,7 @@ class AgentStep(Telling):
         try:
             context = self._entered(context)
         except Exception as trouble:
-            runtime.warn_once(f"step_not_recorded: {type(trouble).__name__}: {trouble}")
+            runtime.warn_of("step_not_recorded", trouble)
         # Outside of the try: whoever stops a run does it by what the start of a span raises.
         self._span = runtime.active().tracer.start_span(
             self._name(), context, self.span_kind, self._attributes

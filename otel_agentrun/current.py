@@ -78,8 +78,8 @@ class RunScope:
         self.ended = False
         self.handle: Any = None
         """The `Run` that the application holds; `None` for a run of another process."""
-        self.failures: dict[tuple[str, str], tuple[int, str, str]] = {}
-        """(kind, target) -> attempts, typed error and input digest of calls that failed last."""
+        self.failures: dict[tuple[str, str, str], tuple[int, str]] = {}
+        """(kind, target, input digest) -> attempts and typed error of calls that failed last."""
         self.last_failure = ""
         """Kind of the newest step that failed and was not made good since."""
         self.meter = Meter(parent.meter if parent is not None else None)

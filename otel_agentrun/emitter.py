@@ -9,6 +9,7 @@ collector knows that the process is gone.
 from __future__ import annotations
 
 import atexit
+import itertools
 import logging
 import os
 import threading
@@ -37,6 +38,7 @@ BATCH_MAX: Final = 512
 FIRST_HEARTBEAT_SECS: Final = 1.0
 """Soon, so that a run whose process dies early is known to have lived; a short run sends none."""
 HEARTBEAT_SECS: Final = 15.0
+IDLE_SECS: Final = 60.0
 EXIT_SECS: Final = 2.0
 """How long a process that exits waits for the last events."""
 FLUSH_MILLIS: Final = 10_000
@@ -88,10 +90,13 @@ class Emitter:
         """As new; in a forked child too: what was queued, and the open runs, are the parent's."""
         self._queue: deque[Record] = deque()
         self._beats: dict[int, Beat] = {}
+        self._due = time.monotonic() + IDLE_SECS
+        """When the next heartbeat is due (monotonic seconds), at the latest."""
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._sent = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
+        self._numbers = itertools.count(1)
         self._put = self._done = 0
 
     def emit(
@@ -112,7 +117,7 @@ class Emitter:
             self.dropped += 1
             return
         self._queue.append(Record(name, at_ns or time.time_ns(), span, attributes, begins))
-        self._put += 1
+        self._put = next(self._numbers)  # `+= 1` of two threads may count once
         if not self._wake.is_set():
             self._wake.set()
         if self._thread is None:
@@ -120,7 +125,10 @@ class Emitter:
 
     def watch(self, scope: RunScope, span: SpanContext) -> None:
         """Send heartbeats of a run until `unwatch`."""
-        self._beats[id(scope)] = Beat(scope, span, time.monotonic())
+        beat = Beat(scope, span, time.monotonic())
+        with self._lock:
+            self._beats[id(scope)] = beat
+            self._due = min(self._due, beat.due)
 
     def unwatch(self, scope: RunScope) -> None:
         self._beats.pop(id(scope), None)
@@ -159,7 +167,7 @@ class Emitter:
         key = otel_context._SUPPRESS_INSTRUMENTATION_KEY
         otel_context.attach(otel_context.set_value(key, True, Context()))
         while not self._closed:
-            self._wake.wait(self._sleep_secs())
+            self._wake.wait(max(self._due - time.monotonic(), 0.0))
             self._wake.clear()
             time.sleep(INTERVAL_SECS)
             try:
@@ -167,10 +175,6 @@ class Emitter:
                 self._send()
             except Exception:
                 _log.exception("events_not_sent")
-
-    def _sleep_secs(self) -> float:
-        due = [beat.due for beat in list(self._beats.values())]
-        return max(min(due, default=60.0 + time.monotonic()) - time.monotonic(), 0.0)
 
     def _send(self) -> None:
         while self._queue:
@@ -212,10 +216,15 @@ class Emitter:
 
     def _beat(self) -> None:
         now = time.monotonic()
-        for beat in list(self._beats.values()):
-            if beat.due > now:
-                continue
-            beat.due = now + self.heartbeat_secs
+        if now < self._due:
+            return
+        with self._lock:
+            beats = list(self._beats.values())
+            late = [beat for beat in beats if beat.due <= now]
+            for beat in late:
+                beat.due = now + self.heartbeat_secs
+            self._due = min((beat.due for beat in beats), default=now + IDLE_SECS)
+        for beat in late:
             attributes = {
                 **beat.scope.stamps,
                 semconv.HEARTBEAT_INTERVAL_SECS: float(self.heartbeat_secs),

@@ -58,9 +58,17 @@ def message_of(error: BaseException) -> str:
 
 def _http_status(error: BaseException) -> int | None:
     """The status that clients of HTTP APIs keep on their exceptions, or on their response."""
-    for holder in (error, getattr(error, "response", None)):
+    for holder in (error, _read(error, "response")):
         for name in ("status_code", "status", "code"):
-            found = getattr(holder, name, None)
+            found = _read(holder, name)
             if type(found) is int and 100 <= found < 600:
                 return found
     return None
+
+
+def _read(holder: object, name: str) -> object:
+    """Properties of exceptions may raise anything."""
+    try:
+        return getattr(holder, name, None)
+    except Exception:
+        return None

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 from otel_agentrun.current import Turns
 
-__all__ = ["Target", "decorated"]
+__all__ = ["Target", "decorated", "is_function"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Start = Callable[[tuple[Any, ...], dict[str, Any]], "Target"]
@@ -34,8 +34,15 @@ class Target(Protocol):
     def __exit__(self, *details: Any) -> None: ...
 
 
+def is_function(given: object) -> bool:
+    """Whether it can be decorated; a class method cannot be called before it is bound."""
+    return callable(given) or isinstance(given, classmethod)
+
+
 def decorated(function: F, make: Callable[[], Target]) -> F:
     """`function`, each call of it inside a step of its own."""
+    if isinstance(function, staticmethod | classmethod):
+        return cast(F, type(function)(decorated(function.__func__, make)))
     names = _parameters(function)
 
     def start(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Target:
@@ -47,11 +54,17 @@ def decorated(function: F, make: Callable[[], Target]) -> F:
         wrapper = _async_generator(function, start)
     elif inspect.isgeneratorfunction(function):
         wrapper = _generator(function, start)
-    elif inspect.iscoroutinefunction(function):
+    elif inspect.iscoroutinefunction(function) or _is_async_object(function):
         wrapper = _coroutine(function, start)
     else:
         wrapper = _plain(function, start)
     return cast(F, functools.wraps(function)(wrapper))
+
+
+def _is_async_object(function: object) -> bool:
+    return not inspect.isroutine(function) and inspect.iscoroutinefunction(
+        getattr(type(function), "__call__", None)  # noqa: B004  # what it is, not whether
+    )
 
 
 def _plain(function: Callable[..., Any], start: Start) -> Callable[..., Any]:

@@ -145,12 +145,14 @@ def install(
 def uninstall() -> None:
     """Send what is left and forget the installation: for tests of applications.
 
-    The provider stays; a global one can be set only once in a process.
+    Our processor leaves the provider, which stays; a global one can be set only once in a process.
     """
     global _installed
     with _lock:
         installed, _installed = _installed, None
         if installed is not None and installed.processor is not None:
+            if installed.tracer_provider is not None:
+                _take_off(installed.tracer_provider, installed.processor)
             installed.processor.shutdown()
         runtime.reset()
 
@@ -161,7 +163,7 @@ def pre_instrument() -> None:
     try:
         install()
     except Exception as trouble:
-        runtime.warn_once(f"not_installed: {type(trouble).__name__}: {trouble}")
+        runtime.warn_of("not_installed", trouble)
 
 
 def _resource(service_name: str, attributes: Mapping[str, Any] | None) -> Resource:
@@ -198,6 +200,12 @@ def _put_first(provider: TracerProvider, processor: SpanProcessor) -> None:
         with active._lock if hasattr(active, "_lock") else nullcontext():
             others = tuple(each for each in _processors(provider) if each is not processor)
             active._span_processors = (processor, *others)
+
+
+def _take_off(provider: TracerProvider, processor: SpanProcessor) -> None:
+    active = provider._active_span_processor
+    with active._lock if hasattr(active, "_lock") else nullcontext():
+        active._span_processors = tuple(p for p in _processors(provider) if p is not processor)
 
 
 def _record_all(provider: TracerProvider) -> None:

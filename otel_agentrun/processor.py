@@ -8,7 +8,6 @@ outside of any run are left alone, but for what a request said of them; steps am
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -32,9 +31,6 @@ from otel_agentrun.span_view import put, raw, view_of
 from otel_agentrun.step import COUNTED, Kind, Step
 
 __all__ = ["AgentRunSpanProcessor"]
-
-_log = logging.getLogger(__name__)
-
 
 PLAIN: Final[Mapping[Any, Kind]] = {str(kind): kind for kind in COUNTED if kind is not kinds.MODEL}
 """Steps of our own that have no usage."""
@@ -65,7 +61,6 @@ class AgentRunSpanProcessor(SpanProcessor):
         self.unattributed = 0
         """Agents, model and tool calls, ... that ended outside of any run: where a run was meant to
         be around them, a thread did not get the context (see `wrap`)."""
-        self._failures: set[str] = set()
         self._looked_at_sampler = False
         self._emitter: Emitter | None = None
         if logger_provider is not None:
@@ -86,7 +81,7 @@ class AgentRunSpanProcessor(SpanProcessor):
                 stated = raw(span)
                 put(span, {k: v for k, v in labels.items() if k not in stated})
         except Exception as error:
-            self._failed("on_start", error)
+            runtime.warn_of("span_start_not_recorded", error)
 
     def on_end(self, span: ReadableSpan) -> None:
         try:
@@ -97,7 +92,7 @@ class AgentRunSpanProcessor(SpanProcessor):
             elif span.attributes:
                 self._outside(span)
         except Exception as error:
-            self._failed("on_end", error)
+            runtime.warn_of("span_end_not_recorded", error)
 
     def shutdown(self) -> None:
         if self._emitter is not None:
@@ -127,6 +122,9 @@ class AgentRunSpanProcessor(SpanProcessor):
         parent_id = parent.span_id if parent is not None else 0
         stated = raw(span)
         said_kind = stated.get(semconv.STEP_KIND)
+        if semconv.STEP_ID in stated and stated.get(semconv.RUN_ID) == scope.run_id:
+            runtime.warn_once(TWICE)  # counted by the other one
+            return
         step_id = scope.next_step_id()
         stamps = {**scope.stamps, semconv.STEP_ID: step_id}
         if not stamps.keys().isdisjoint(stated):
@@ -221,13 +219,11 @@ class AgentRunSpanProcessor(SpanProcessor):
         if sampler is not None and may_drop(sampler):
             runtime.warn_once(runtime.UNSAMPLED)
 
-    def _failed(self, where: str, error: Exception) -> None:
-        key = f"{where} {type(error).__name__}"
-        if key not in self._failures:
-            self._failures.add(key)
-            _log.exception("processor_failed where=%s", where)
 
-
+TWICE: Final = (
+    "This TracerProvider has two AgentRunSpanProcessors; the first one counts.  install() adds one "
+    "by itself."
+)
 UNATTRIBUTED: Final = (
     "A model call, tool call or agent ended outside of any run while a run was open: did it happen "
     "in a thread pool?  Those do not take the context along: submit otel_agentrun.wrap(function), "

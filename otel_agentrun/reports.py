@@ -77,8 +77,8 @@ def started(emitter: Emitter, span: Span, scope: RunScope, *, is_root: bool) -> 
     if is_root:
         beginning = {**scope.stamps, **_beginning(span)}
         beginning[semconv.HEARTBEAT_INTERVAL_SECS] = float(emitter.heartbeat_secs)
-        emitter.emit(semconv.RUN_STARTED_EVENT, at, beginning, at_ns=start_ns)
         emitter.watch(scope, at)
+        emitter.emit(semconv.RUN_STARTED_EVENT, at, beginning, at_ns=start_ns)
     else:
         build = partial(_start_of_step, span, scope)
         emitter.emit(semconv.RUN_STEP_EVENT, at, build, at_ns=start_ns, begins=True)

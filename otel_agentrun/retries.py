@@ -13,7 +13,7 @@ from otel_agentrun.plain_json import hash_bytes
 __all__ = ["note", "recognize"]
 
 FAILURES_MAX: Final = 256
-"""Calls of a run that failed last and are remembered."""
+"""Calls of a run that failed and are remembered; of more the oldest are forgotten."""
 
 Call = tuple[str, str]
 """Kind and target of a step."""
@@ -21,10 +21,10 @@ Call = tuple[str, str]
 
 def recognize(scope: RunScope, call: Call, inputs: Sequence[str]) -> dict[str, Any]:
     """Attributes of a retry; none for a call that did not fail before with these inputs."""
-    known = scope.failures.get(call)
-    if known is None or known[2] != _digest(inputs):
+    known = scope.failures.get((*call, _digest(inputs)))
+    if known is None:
         return {}
-    attempts, reason, _ = known
+    attempts, reason = known
     return {semconv.RETRY_ATTEMPT: attempts + 1, semconv.RETRY_REASON: reason}
 
 
@@ -32,10 +32,13 @@ def note(
     scope: RunScope, call: Call, inputs: Sequence[str], found: Failure | None, attempt: int
 ) -> None:
     """Remember how a call ended: until it succeeds, the next one may be a retry."""
+    failures, key = scope.failures, (*call, _digest(inputs))
+    failures.pop(key, None)
     if found is None or found.status not in FAILED:
-        scope.failures.pop(call, None)
-    elif len(scope.failures) < FAILURES_MAX or call in scope.failures:
-        scope.failures[call] = (attempt, found.error_type, _digest(inputs))
+        return
+    if len(failures) >= FAILURES_MAX:
+        failures.pop(next(iter(failures), key), None)
+    failures[key] = (attempt, found.error_type)
 
 
 def _digest(inputs: Sequence[str]) -> str:

@@ -271,15 +271,16 @@ class Run(AgentStep):
         lifecycle.fire("start", self)
 
     def _conclude(self, error: BaseException | None) -> None:
+        scope = self._own_scope
+        if scope is not None:
+            scope.ended = True
         told = self._failure
         left = failure(error) if error is not None else told
         stop = self._stop or self._stop_of(left)
         self.status = STATUS_OF_STOP[stop]
         self._late[semconv.STOP_REASON] = stop
         self._late[semconv.RUN_STATUS] = self.status
-        scope = self._own_scope
         if scope is not None:
-            scope.ended = True
             self._late.update(usage(scope.meter.own(), 0.0))
         super()._conclude(error)
         if self.status == "completed":

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar, overload
 from opentelemetry.context import Context
 
 from otel_agentrun import current, semconv
+from otel_agentrun.functions import is_function
 from otel_agentrun.run_step import Run, label
 
 __all__ = ["Run", "current_run", "run"]
@@ -40,7 +41,7 @@ def run(
     context: Context | None = None,
 ) -> Run: ...  # fmt: skip
 def run(
-    name: str | F = "", /, *, input: object = None, workflow: str = "", description: str = "",
+    name: Any = "", /, *, input: object = None, workflow: str = "", description: str = "",
     agent_id: str = "", agent_role: str = "", agent_type: str = "", agent_version: str = "",
     task_type: str = "", trigger: str = "", execution: Literal["", "sync", "async"] = "",
     session: str = "", session_name: str = "", session_path: str = "", conversation: str = "",
@@ -61,7 +62,7 @@ def run(
 
     `context` is where the run begins instead of here: what `extract` gave of a request or a job.
     """
-    if callable(name):
+    if is_function(name):
         return run().__call__(name)
     stamps: dict[str, Any] = {
         semconv.SESSION_ID: session,

@@ -7,10 +7,12 @@ the global tracer, events are events of their span.
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Final
 
 from opentelemetry import trace
@@ -20,7 +22,7 @@ from otel_agentrun import semconv
 from otel_agentrun.content import ContentPolicy
 from otel_agentrun.emitter import Emitter
 
-__all__ = ["Runtime", "active", "change", "emit", "warn_once"]
+__all__ = ["Runtime", "active", "change", "emit", "warn_of", "warn_once"]
 
 SCOPE_NAME: Final = "otel_agentrun"
 
@@ -92,3 +94,10 @@ def emit(span: Span, name: str, attributes: Mapping[str, Any]) -> None:
 @cache
 def warn_once(message: str) -> None:
     _log.warning(message)
+
+
+def warn_of(what: str, trouble: BaseException) -> None:
+    """Log once what went wrong and where; not its message, which may quote prompts."""
+    place = traceback.extract_tb(trouble.__traceback__)[-1:]
+    where = "".join(f" at {Path(each.filename).name}:{each.lineno}" for each in place)
+    warn_once(f"{what} error={type(trouble).__name__}{where}")

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 from otel_agentrun import semconv
+from otel_agentrun.functions import is_function
 from otel_agentrun.messages import as_messages
 from otel_agentrun.model_step import Model
 from otel_agentrun.retrieve_step import Retrieve
@@ -55,14 +56,14 @@ def plan(
     route: str = "", **common: Unpack[Common],
 ) -> Plan: ...  # fmt: skip
 def plan(
-    name: str | F = "", /, *, input: object = None, iteration: int | None = None,
+    name: Any = "", /, *, input: object = None, iteration: int | None = None,
     route: str = "", **common: Unpack[Common],
 ) -> Plan | F:  # fmt: skip
     """Planning, routing, choosing a fallback or combining results.
 
     `name` says who plans or what (by default the agent); `iteration` counts planning rounds from 1.
     """
-    if callable(name):
+    if is_function(name):
         return Plan("").__call__(name)
     step = Plan(name, **common)
     step._say({semconv.PLAN_ITERATION: iteration, semconv.ROUTE_NAME: route})
@@ -152,7 +153,7 @@ def tool(
     sensitive: bool = False, url: str = "", **common: Unpack[Common],
 ) -> Tool: ...  # fmt: skip
 def tool(
-    name: str | F = "", /, *, arguments: object = None, call_id: str = "", version: str = "",
+    name: Any = "", /, *, arguments: object = None, call_id: str = "", version: str = "",
     type: Literal["function", "extension", "datastore"] = "function", description: str = "",
     sensitive: bool = False, url: str = "", **common: Unpack[Common],
 ) -> Tool | F:  # fmt: skip
@@ -161,7 +162,7 @@ def tool(
     `call_id` is the model's id of the call, `version` the tool's; `sensitive` marks effects that an
     audit asks for; `url` is what an API call asks, for prices of paid endpoints.
     """
-    if callable(name):
+    if is_function(name):
         return tool().__call__(name)
     step = Tool(name, **common)
     step._attributes[semconv.GEN_AI_TOOL_TYPE] = type
@@ -210,12 +211,12 @@ def retrieve(
     provider: str = "", memory: bool = False, **common: Unpack[Common],
 ) -> Retrieve: ...  # fmt: skip
 def retrieve(
-    name: str | F = "", /, *, query: object = None, top_k: int | None = None,
+    name: Any = "", /, *, query: object = None, top_k: int | None = None,
     filters: object = None, collection: str = "", embedding_model: str = "", reranker: str = "",
     index_version: str = "", provider: str = "", memory: bool = False, **common: Unpack[Common],
 ) -> Retrieve | F:  # fmt: skip
     """Retrieval from the data source `name`, reranking, or (`memory=True`) search in a memory."""
-    if callable(name):
+    if is_function(name):
         return retrieve().__call__(name)
     step = Retrieve(name, **common)
     place = semconv.GEN_AI_MEMORY_STORE_ID if memory else semconv.GEN_AI_DATA_SOURCE_ID
@@ -247,12 +248,12 @@ def validate(
     **common: Unpack[Common],
 ) -> Validate: ...  # fmt: skip
 def validate(
-    name: str | F = "", /, *, input: object = None, check: str = "", rule: str = "",
+    name: Any = "", /, *, input: object = None, check: str = "", rule: str = "",
     **common: Unpack[Common],
 ) -> Validate | F:  # fmt: skip
     """A check: `check` says of what kind (`schema`, `guardrail`, `policy`, `evaluation`), `rule`
     which one.  Passed unless it says otherwise or an exception leaves it."""
-    if callable(name):
+    if is_function(name):
         return Validate("").__call__(name)
     step = Validate(name, **common)
     step._say({semconv.VALIDATION_KIND: check, semconv.VALIDATION_RULE: rule})

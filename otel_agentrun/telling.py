@@ -65,7 +65,7 @@ class Telling:
 
     def set(self, name: str, value: object) -> Self:
         """An attribute of your own."""
-        return self._say({str(name): value})
+        return self._say({str(name): value} if name else {})
 
     def summary(self, text: str) -> Self:
         """What the step did, in one sentence."""
@@ -222,7 +222,7 @@ class Telling:
                 target[name] = digest(source if is_whole else values.text(value, DIGESTED_CHARS))
             return source
         except Exception as trouble:
-            runtime.warn_once(f"content_not_recorded: {type(trouble).__name__}: {trouble}")
+            runtime.warn_of("content_not_recorded", trouble)
             return ""
 
     def _content_of(self, key: str, value: object) -> str:

@@ -40,7 +40,7 @@ def text(value: object, chars_max: int) -> str:
             return str.__str__(value)
         if not _is_small(value):
             value = _Walk(chars_max).plain(value, 0)
-        return encode(value)
+        return value if type(value) is str else encode(value)
     except Exception:
         return f"<{type(value).__name__}>"
 
@@ -179,8 +179,10 @@ class _Walk:
 
 
 def _repr(value: object) -> str:
+    """What a value calls itself: a date, a number, a path by their text, most objects by `repr`."""
     try:
-        written = repr(value)
+        named = type(value).__str__ is not object.__str__ and not isinstance(value, BaseException)
+        written = str(value) if named else repr(value)
     except Exception:
         return f"<{type(value).__name__}>"
     return written if len(written) <= REPR_CHARS_MAX else cut(written, REPR_CHARS_MAX)
