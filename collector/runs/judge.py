@@ -240,9 +240,12 @@ class Judge:
             ids.add(finding_id)
             event = _event(finding, finding_id, run, selected, revision)
             known = self._sent.get(finding_id) or recorded.get(finding_id)
-            if known is None or _says_more(event, known, ended=run.ended_at_ns > 0):
-                self._sent[finding_id] = event
-                events.append((event, known is None))
+            if known is not None:
+                if not _says_more(event, known, ended=run.ended_at_ns > 0):
+                    continue
+                event = _event(finding, finding_id, run, selected, _after(known, revision))
+            self._sent[finding_id] = event
+            events.append((event, known is None))
         for finding_id, known in recorded.items():
             said = known.attributes
             if (
@@ -252,7 +255,7 @@ class Judge:
                 and said.get(semconv.RULES_VERSION) == selected.version
                 and semconv.FINDING_REVISION in said
             ):
-                event = _withdrawn(known, revision)
+                event = _withdrawn(known, _after(known, revision))
                 self._sent[finding_id] = event
                 events.append((event, False))
         return events
@@ -261,6 +264,12 @@ class Judge:
 def run_names(run: Run) -> dict[str, object]:
     """What a rule's `match` can name."""
     return {name: getattr(run, name) for name in NAMES}
+
+
+def _after(known: Event, revision: int) -> int:
+    """A revision that counts more than the known event's: what it was found from may have changed
+    without a new span."""
+    return max(revision, standing(known)[0] + 1)
 
 
 def _says_more(event: Event, known: Event, *, ended: bool) -> bool:
