@@ -52,7 +52,7 @@ def run(
     feature_flags: Mapping[str, object] | None = None, tags: Mapping[str, object] | None = None,
     summary: str = "", attributes: Mapping[str, Any] | None = None,
     context: Context | None = None,
-) -> Run | F:  # fmt: skip
+) -> Any:  # fmt: skip
     """One execution of the agent `name`; with `workflow`, of several agents.
 
     `agent_type` is `application`, `service`, `workflow` or `autonomous`; `trigger` says what

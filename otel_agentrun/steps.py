@@ -58,7 +58,7 @@ def plan(
 def plan(
     name: Any = "", /, *, input: object = None, iteration: int | None = None,
     route: str = "", **common: Unpack[Common],
-) -> Plan | F:  # fmt: skip
+) -> Any:  # fmt: skip
     """Planning, routing, choosing a fallback or combining results.
 
     `name` says who plans or what (by default the agent); `iteration` counts planning rounds from 1.
@@ -156,7 +156,7 @@ def tool(
     name: Any = "", /, *, arguments: object = None, call_id: str = "", version: str = "",
     type: Literal["function", "extension", "datastore"] = "function", description: str = "",
     sensitive: bool = False, url: str = "", **common: Unpack[Common],
-) -> Tool | F:  # fmt: skip
+) -> Any:  # fmt: skip
     """One call of a tool or an external API.
 
     `call_id` is the model's id of the call, `version` the tool's; `sensitive` marks effects that an
@@ -214,7 +214,7 @@ def retrieve(
     name: Any = "", /, *, query: object = None, top_k: int | None = None,
     filters: object = None, collection: str = "", embedding_model: str = "", reranker: str = "",
     index_version: str = "", provider: str = "", memory: bool = False, **common: Unpack[Common],
-) -> Retrieve | F:  # fmt: skip
+) -> Any:  # fmt: skip
     """Retrieval from the data source `name`, reranking, or (`memory=True`) search in a memory."""
     if is_function(name):
         return retrieve().__call__(name)
@@ -250,7 +250,7 @@ def validate(
 def validate(
     name: Any = "", /, *, input: object = None, check: str = "", rule: str = "",
     **common: Unpack[Common],
-) -> Validate | F:  # fmt: skip
+) -> Any:  # fmt: skip
     """A check: `check` says of what kind (`schema`, `guardrail`, `policy`, `evaluation`), `rule`
     which one.  Passed unless it says otherwise or an exception leaves it."""
     if is_function(name):
