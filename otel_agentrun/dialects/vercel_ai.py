@@ -2,7 +2,7 @@
 
 Source: vercel/ai, packages/ai/src: `recordSpan`, `getBaseTelemetryAttributes` and the attributes of
 `generateText`, `streamText`, `generateObject`, `streamObject`, `embed`, `embedMany`, `rerank`, in
-ai 4.3.19, 5.0.277 and 6.0.326; captures tests/captures/vercel-ai and vercel-ai-v4.
+ai 4.3.19, 5.0.277 and 6.0.326; captures tests/captures/vercel-ai, vercel-ai-v4 and vercel-ai-v5.
 
 A `generateText` is a run with one `doGenerate` per step and its tool calls below it; an agent that
 a tool calls is a `generateText` of another `functionId` below the `ai.toolCall`.
@@ -23,7 +23,7 @@ from otel_agentrun.dialects.tables import Found, Labels, as_count
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, Usage
 
 NAME: Final = "vercel_ai"
-CHECKED: Final = "ai 4.3.19 and 6.0.326 (chat completions, Responses API); 5.0.277 by its source"
+CHECKED: Final = "ai 4.3.19, 5.0.277 and 6.0.326 (OpenAI chat completions and Responses API)"
 CANNOT_TELL: Final[tuple[str, ...]] = (
     "That a run stopped at its step limit: it ends like any other, with `tool-calls` as its last "
     "finish reason.",
