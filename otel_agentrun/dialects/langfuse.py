@@ -2,7 +2,8 @@
 
 Source: langfuse/langfuse-python, langfuse/_client/attributes.py and constants.py (3.15.0, 5.0.4),
 langfuse/openai.py, langfuse/langchain/CallbackHandler.py (meaning of usage, types of observations);
-langfuse/langfuse-js, packages/core (the same names); capture tests/captures/langfuse.
+langfuse/langfuse-js, packages/core (the same names); captures
+tests/captures/langfuse and langfuse-v3-untyped.
 
 A LangChain model call under both the callback and the wrapped client comes as two nested
 generations whose counts mean different things; what is nested is one call.
@@ -24,7 +25,7 @@ from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, Usage, 
 
 NAME: Final = "langfuse"
 CHECKED: Final = (
-    "langfuse (Python) 5.0.4: decorators, OpenAI wrapper, LangChain callback; 3.15.0 by its source"
+    "langfuse (Python) 5.0.4: decorators, OpenAI wrapper, LangChain callback; 3.15.0 likewise"
 )
 CANNOT_TELL: Final[tuple[str, ...]] = (
     "The id of the model's answer, and why it ended.",

@@ -2,7 +2,8 @@
 
 Source: langchain-ai/langsmith-sdk, python/langsmith/_internal/otel/_otel_exporter.py (0.14.17);
 docs.langchain.com/langsmith/trace-with-opentelemetry (attribute mapping), for spans that
-applications make themselves; langchain-core 1.x for what its tracer puts into inputs and outputs.
+applications make themselves; langchain-core 1.x for what its tracer puts into inputs and outputs;
+capture tests/captures/langsmith.
 
 `gen_ai.operation.name` is no guide here (a retriever is `embeddings`, a prompt template is `chat`):
 `langsmith.span.kind` is.  A "session" of LangSmith's is a project, a "thread" is a conversation.

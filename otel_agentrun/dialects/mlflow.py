@@ -2,7 +2,8 @@
 
 Source: mlflow/mlflow, mlflow/tracing/constant.py, mlflow/entities/span.py (span types),
 mlflow/tracing/processor/otel.py and mlflow/tracing/export/genai_semconv/translator.py (what
-`MLFLOW_ENABLE_OTEL_GENAI_SEMCONV` makes of a span), in 3.17.2; capture tests/captures/mlflow.
+`MLFLOW_ENABLE_OTEL_GENAI_SEMCONV` makes of a span), in 3.17.2; captures
+tests/captures/mlflow and mlflow-genai.
 
 All `mlflow.*` values are JSON, strings in quotes among them.  The GenAI mode has the conventions'
 names, types of MLflow's where the conventions have none (`CHAIN`, `RETRIEVER`), and arguments and
@@ -24,7 +25,7 @@ from otel_agentrun.dialects.tables import Found, Labels, as_nano_usd, unquoted
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, Usage, as_text
 
 NAME: Final = "mlflow"
-CHECKED: Final = "mlflow 3.17.2: decorators and OpenAI autologging; its GenAI mode by its source"
+CHECKED: Final = "mlflow 3.17.2: decorators and OpenAI autologging, in both modes"
 CANNOT_TELL: Final[tuple[str, ...]] = (
     "Tool call ids.",
     "With `update_current_trace(metadata=..., tags=...)` 3.17.2 loses the root, and with it the "
