@@ -36,6 +36,8 @@ LANGCHAIN_ROLES: Final[Mapping[str, str]] = {
     "SystemMessage": "system",
     "ToolMessage": "tool",
 }
+LANGCHAIN_TYPES: Final = frozenset({"human", "ai", "AIMessageChunk", "system", "tool"})
+"""Types of LangChain's messages as plain objects (`message_to_dict` without its wrapper)."""
 EVENT_ROLES: Final[Mapping[str, str]] = {
     "gen_ai.system.message": "system",
     "gen_ai.user.message": "user",
@@ -123,6 +125,8 @@ def message(item: Any) -> Message | None:
         role = EVENT_ROLES.get(item["event.name"])
     if role is None and not ({"content", "parts", "tool_calls"} & item.keys()):
         return None
+    if role is None and kind in LANGCHAIN_TYPES:
+        role = kind
     content = item["parts"] if "parts" in item else item.get("content")
     if isinstance(content, dict) and "parts" in content:  # a candidate of Gemini's, an ADK response
         return message({**content, **_only(item, "finish_reason")})

@@ -7,6 +7,7 @@ what no single key holds; the table's plain values come first where both speak.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -266,7 +267,9 @@ def _request(span: SpanView, parameters: Any) -> dict[str, Any] | None:
         for key in (*keys, name):
             value = span.get(key) if key.startswith("gen_ai.") else sent.get(key)
             if value is not None and value != "":
-                out[name] = _value(value)
+                value = _value(value)
+                if not isinstance(value, float) or math.isfinite(value):  # no limit: `Infinity`
+                    out[name] = value
                 break
     return out or None
 

@@ -104,7 +104,6 @@ IN_METADATA: Final[Mapping[str, tuple[str, ...]]] = {
 CONTENT: Final[Mapping[str, tuple[str, ...]]] = {
     "output": ("ai.response.text", "ai.response.object"),
     "arguments": ("ai.toolCall.args",),
-    "result": ("ai.toolCall.result",),
 }
 CONTENT_PREFIXES: Final = (
     "ai.prompt", "ai.response.", "ai.settings.", "ai.value", "ai.documents", "ai.ranking",
@@ -212,9 +211,11 @@ def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, A
             answer["finish_reason"] = messages.finish_reason(reason)
         out["messages_out"] = [answer] if len(answer) > 1 else None
         out["tools_offered"] = span.get("ai.prompt.tools")
+    elif kind is kinds.TOOL:
+        out["result"] = arguments.parse(span.text("ai.toolCall.result"))  # a string has its quotes
     elif kind is kinds.RETRIEVE:
         out |= _ranking(span)
-    return {field: value for field, value in out.items() if value}
+    return {field: value for field, value in out.items() if value not in ("", None, [], {})}
 
 
 def _texts(span: SpanView) -> list[messages.Message]:

@@ -164,3 +164,17 @@ def test_a_details_event_holds_the_whole_exchange() -> None:
     assert messages.prompt(exchange.messages_in) == "hello"
     assert messages.answer(exchange.messages_out) == "hi"
     assert exchange.system == ["be kind"]
+
+
+def test_langchain_messages_as_plain_objects_have_their_type_as_role() -> None:
+    """What Langfuse's callback sends as the output of a graph."""
+    sent = [
+        {"type": "human", "content": "Rome?", "additional_kwargs": {}},
+        {"type": "ai", "content": "", "tool_calls": [{"name": "f", "args": {}, "id": "c1"}]},
+        {"type": "tool", "content": "18C", "tool_call_id": "c1"},
+        {"type": "ai", "content": "18C.", "tool_calls": []},
+    ]
+    found = messages.parse({"messages": sent}) or []
+
+    assert [one["role"] for one in found] == ["user", "assistant", "tool", "assistant"]
+    assert messages.answer(found) == "18C."

@@ -262,3 +262,23 @@ def test_a_call_shows_what_was_asked_and_said() -> None:
             "finish_reason": "tool_call",
         }
     ]
+
+
+def test_a_tools_answer_is_shown_without_the_quotes_it_was_sent_in() -> None:
+    shown = dialects.content(view("ai.toolCall", {"ai.toolCall.result": '"Paris: 18C"'}))
+
+    assert shown.result == shown.output == "Paris: 18C"
+
+
+def test_a_limit_that_is_none_is_no_parameter() -> None:
+    """`Infinity` is no JSON, so that nobody could read it back (Langfuse's wrapper sends it)."""
+    span = SpanView(
+        trace_id="a",
+        span_id="b",
+        attributes={
+            "langfuse.observation.type": "generation",
+            "langfuse.observation.model.parameters": '{"max_tokens": "Infinity", "top_p": 1}',
+        },
+    )
+
+    assert dialects.content(span).request == {"top_p": 1}
