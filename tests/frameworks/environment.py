@@ -51,8 +51,12 @@ def python(name: str = "", *, secs: float = INSTALL_SECS, large: bool = False) -
             f"{name} takes {LARGE[name]}; `python -m tests.frameworks {name}` installs it"
         )
     shutil.rmtree(target, ignore_errors=True)  # of a try that was broken off
-    pip = [interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    for command in ([sys.executable, "-m", "venv", target], [*pip, "-r", requirements(name)]):
+    pip = [str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    commands = [
+        [sys.executable, "-m", "venv", str(target)],
+        [*pip, "-r", str(requirements(name))],
+    ]
+    for command in commands:
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=secs)
         except subprocess.TimeoutExpired:
