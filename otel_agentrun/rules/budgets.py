@@ -121,7 +121,8 @@ def amount_of(budget: Budget, spent: Spent) -> tuple[float, bool]:
 
 
 def limit_for(budget: Budget, environment: str) -> float:
-    return budget.limit_by_environment.get(environment, budget.limit)
+    others = budget.limit_by_environment
+    return others.get(environment, budget.limit) if others else budget.limit
 
 
 class Drawn(NamedTuple):

@@ -73,7 +73,7 @@ class Conduct:
 
     __slots__ = (
         "_approved", "_by_kind", "_calls", "_counts", "_failed", "_met", "_models", "_refused",
-        "_requires", "_watches_failures", "violations",
+        "_requires", "_watches_failures", "judges_models", "violations",
     )  # fmt: skip
 
     def __init__(self, rules: Sequence[PolicyRule], approved: Collection[str] = ()) -> None:
@@ -87,6 +87,8 @@ class Conduct:
         self._models = get("forbidden_model", ())
         self._requires = get("required_step", ())
         self._watches_failures = bool(get("guessing") or get("unrecovered_error"))
+        self.judges_models = bool(self._models or self._calls or self._requires)
+        """False: model calls need not be handed to `take`."""
         self.violations: dict[tuple[str, str], Violation] = {}
         """(rule, subject) -> its latest state."""
         self._counts: dict[str, int] = {}

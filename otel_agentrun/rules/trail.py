@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final, NamedTuple, TypeVar
 
 from otel_agentrun.rules.seen import Seen, similarity
-from otel_agentrun.step import Kind, Role
+from otel_agentrun.step import FAILED, Kind, Role
 
 __all__ = ["PERIOD_MAX", "Sighting", "Trail"]
 
@@ -119,7 +119,7 @@ class Trail:
         seen.cost_so_far = self.cost
         kind = step.kind
         if kind is MODEL:
-            if self._failures or step.failed:
+            if self._failures or step.status in FAILED:
                 self._attempt(seen, ("", step.model))
         elif kind is TOOL or kind is RETRIEVE:
             self._call(seen)
@@ -138,9 +138,10 @@ class Trail:
         name = step.tool_name or step.name
         digest = step.arguments_digest
         call = (name, digest)
-        if self._failures or step.failed:
+        failed = step.status in FAILED
+        if failed or self._failures:
             self._attempt(seen, call)
-        if self._plans is not None and not step.failed:
+        if self._plans is not None and not failed:
             self._plans = None
         if step.role is HANDOFF:
             self._agent(step.agent_name, seen)

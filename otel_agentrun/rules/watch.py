@@ -38,8 +38,8 @@ from otel_agentrun.rules.wording import amount, budget_text, loop_text
 
 __all__ = ["Watch"]
 
-CHECKPOINT_STEPS: Final = 16
-CHECKPOINTS_MAX: Final = 16
+CHECKPOINT_STEPS: Final = 32
+CHECKPOINTS_MAX: Final = 8
 """Steps that are out of order by more than 256 are judged from the run's beginning."""
 
 _key = attrgetter("key")
@@ -173,7 +173,7 @@ class Watch:
         for at in range(self._judged, len(steps)):
             seen = steps[at]
             trail.take(seen)
-            if conduct is not None:
+            if conduct is not None and (conduct.judges_models or seen.step.kind is not MODEL):
                 conduct.take(seen)
             if (at + 1) % CHECKPOINT_STEPS == 0:
                 copied = conduct.copy() if conduct is not None else None
