@@ -162,14 +162,15 @@ def _derive_answer(found: Found) -> None:
     answer = found["answer"] = load(found["output"])
     said = _langchain_message(answer)
     metadata = said.get("response_metadata") or NOTHING
-    response_id = answers.response_id(answer) or metadata.get("id")
-    reason = metadata.get("finish_reason") or metadata.get("stop_reason")
-    reasons = answers.finish_reasons(answer) or (reason,)
+    if "response_id" not in found:
+        response_id = answers.response_id(answer) or metadata.get("id")
+        if type(response_id) is str and response_id:
+            found["response_id"] = response_id
+    if "finish_reasons" not in found:
+        reason = metadata.get("finish_reason") or metadata.get("stop_reason")
+        stated = (reason,) if type(reason) is str else ()
+        found["finish_reasons"] = answers.finish_reasons(answer) or stated
     model = answer.get("model") or metadata.get("model_name") or metadata.get("model")
-    if type(response_id) is str and response_id:
-        found.setdefault("response_id", response_id)
-    if type(reasons[0]) is str:
-        found.setdefault("finish_reasons", reasons)
     if type(model) is str and model:  # the request names an alias
         found["model"] = model
     used = said.get("usage_metadata") or answers.usage(answer)
@@ -246,8 +247,8 @@ def usage(span: SpanView, found: Found) -> Usage | None:
     stated = found.get("token_usage") or found.get("used")
     if stated is not None:
         found |= counts(load(stated))
-    for field, count in counts(_details(found)).items():
-        found.setdefault(field, count)
+    elif "input_details" in found or "output_details" in found:
+        found |= counts(_details(found))
     return table_usage(span, found)
 
 
