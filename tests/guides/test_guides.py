@@ -112,8 +112,8 @@ def compiled(guide: Guide, name: str) -> None:
     """Write a TypeScript block beside its packages and check its types."""
     project = node.project(HERE / "node" / "package.json")
     guide.write(name)
-    for each in ("node_modules", "package.json"):
-        (guide.folder / each).symlink_to(project / each)
+    # No package.json with a type: `npm install` in an empty folder makes none either.
+    (guide.folder / "node_modules").symlink_to(project / "node_modules")
     tsc = ["npx", "tsc", "--noEmit", "--strict", "--target", "es2022", "--module", "nodenext"]
     guide.call([*tsc, "--skipLibCheck", name])
 
@@ -124,7 +124,7 @@ def test_typescript(open_guide: Open) -> None:
     words = guide.text("install.sh").split()
     manifest = json.loads((HERE / "node" / "package.json").read_text(encoding="utf-8"))
     assert words[2:] == list(manifest["dependencies"])
-    compiled(guide, "agent.ts")
+    compiled(guide, "agent.mts")
 
     assert "support" in guide.shell("run.sh")
 
@@ -188,7 +188,7 @@ def research_of(guide: Guide) -> int:
 def test_multi_agent(open_guide: Open) -> None:
     """S3.33-S3.37, S5.44-S5.48: a child run with its caller's labels, and totals of both."""
     guide = open_guide("multi-agent.md")
-    guide.used.add("caller.ts")  # run below
+    guide.used.add("caller.mts")  # run below
     port = research_of(guide)
     guide.write("desk.py")
     with guide.serving("serve.sh", port):
@@ -210,9 +210,9 @@ def test_multi_agent_over_languages(open_guide: Open) -> None:
     guide = open_guide("multi-agent.md")
     guide.used.update(guide.blocks)  # the others are run above
     port = research_of(guide)
-    compiled(guide, "caller.ts")
+    compiled(guide, "caller.mts")
     with guide.serving("serve.sh", port):
-        guide.call(["npx", "tsx", "caller.ts"])
+        guide.call(["npx", "tsx", "caller.mts"])
     (run,) = [run for run in guide.runs() if run["agent_name"] == "front"]
     child, _ = guide.show(*run["child_run_ids"])
     assert (child["agent_name"], child["parent_run_id"]) == ("research", run["run_id"])
