@@ -55,8 +55,8 @@ def test_a_field_has_the_value_of_the_attribute_that_is_named(source: str) -> No
 
 
 def _spelled(name: str) -> str:
-    """A dialect may spell a tool's title as its name."""
-    return name.lower().replace(" ", "_")
+    """A dialect may spell a tool's title as its name; MLflow sends JSON, with quotes."""
+    return name.lower().replace(" ", "_").strip('"')
 
 
 def whys(*steps: Step) -> dict[str, str]:
