@@ -99,7 +99,7 @@ def test_check_says_every_mistake_and_exits_as_for_a_config(tmp_path: Path) -> N
     path.write_text(RULES)
     checked = agentrun("rules", "check", str(path), "--json")
     assert checked["rules"]["loops"][-1]["limit"] == 2
-    path.write_text("loops: [{name: x, pattern: cyle, limit: 0}]")
+    path.write_text("loops: [{name: x, pattern: cycel, limit: 0}]")
     said = agentrun("rules", "check", str(path), code=2)
     assert f"{path}:1:28: loops[0].pattern" in said
     assert "loops[0].limit" in said

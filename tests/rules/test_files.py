@@ -133,7 +133,7 @@ def test_applications_read_the_same_rules_from_plain_values() -> None:
 
 def test_plain_values_are_read_strictly() -> None:
     with pytest.raises(RulesError) as error:
-        read({"loops": [{"name": "x", "pattern": "cyle", "limit": 0}], "budgetz": []})
+        read({"loops": [{"name": "x", "pattern": "cycel", "limit": 0}], "budgetz": []})
     said = str(error.value)
     assert "budgetz: unknown; did you mean `budgets`?" in said
     assert "loops[0].pattern: expected" in said
@@ -192,7 +192,7 @@ def test_the_schema_takes_what_the_reader_takes() -> None:
     jsonschema.validate(plain(parse_rules(GOOD, "r")), json_schema())
     jsonschema.validate(plain(RulesFile()), json_schema())
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"loops": [{"name": "x", "pattern": "cyle"}]}, json_schema())
+        jsonschema.validate({"loops": [{"name": "x", "pattern": "cycel"}]}, json_schema())
 
 
 def test_the_example_of_the_page_is_read() -> None:

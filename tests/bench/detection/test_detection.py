@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 
 import pytest
@@ -10,7 +11,7 @@ from collector.runs.assembler import Assembler
 from collector.runs.judge import RulesInForce
 from otel_agentrun import semconv
 from otel_agentrun.rules import DEFAULTS, Ruleset, RulesFile
-from otel_agentrun.step import Event
+from otel_agentrun.step import Event, Kind
 from tests.bench.detection.measure import Report, measure
 from tests.bench.detection.trajectories import path
 from tests.support import captures
@@ -18,7 +19,8 @@ from tests.support.truth import NOW_NS, load
 
 needs_trajectories = pytest.mark.skipif(path() is None, reason="the trajectories are not here")
 SEARCH = "search_docs"
-CALLS = 4
+CALLS = 6
+EQUAL_CALLS = 4
 NOT_SHOWN = {
     "adk": "no arguments are recorded",
     "logfire": "no results are recorded, and four different questions are gone through twice only",
@@ -68,12 +70,18 @@ def judged(source: str) -> list[Event]:
 
 def looping(source: str) -> set[str]:
     """Trace ids of the scripted run that does not get on: `search_docs` again and again, with
-    slightly different questions, and the same answer each time."""
-    calls: dict[str, set[str]] = {}
+    slightly different questions, and the same answer each time, for long enough to be sure."""
+    calls: dict[str, dict[str, str]] = {}
     for step in load(source).steps:
-        if step.tool_name == SEARCH:
-            calls.setdefault(step.trace_id, set()).add(step.span_id)
-    return {trace_id for trace_id, spans in calls.items() if len(spans) >= CALLS}
+        if SEARCH in (step.tool_name or step.name) and (
+            step.kind is Kind.TOOL or step.role == "function"
+        ):
+            calls.setdefault(step.trace_id, {})[step.span_id] = step.arguments_digest
+    return {
+        trace_id
+        for trace_id, digests in calls.items()
+        if len(digests) >= CALLS or max(Counter(digests.values()).values()) >= EQUAL_CALLS
+    }
 
 
 @pytest.mark.parametrize("source", captures.sources())
