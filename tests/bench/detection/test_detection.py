@@ -15,7 +15,7 @@ from otel_agentrun.step import Event, Kind
 from tests.bench.detection.measure import Report, measure
 from tests.bench.detection.trajectories import path
 from tests.support import captures
-from tests.support.truth import NOW_NS, load
+from tests.support.truth import NOW_NS, assembled, load
 
 needs_trajectories = pytest.mark.skipif(path() is None, reason="the trajectories are not here")
 SEARCH = "search_docs"
@@ -72,10 +72,9 @@ def looping(source: str) -> set[str]:
     """Trace ids of the scripted run that does not get on: `search_docs` again and again, with
     slightly different questions, and the same answer each time, for long enough to be sure."""
     calls: dict[str, dict[str, str]] = {}
-    for step in load(source).steps:
-        if SEARCH in (step.tool_name or step.name) and (
-            step.kind is Kind.TOOL or step.role == "function"
-        ):
+    for entry in assembled(load(source))[0].steps:
+        step = entry.step
+        if entry.counted and SEARCH in (step.tool_name or step.name) and step.kind is Kind.TOOL:
             calls.setdefault(step.trace_id, {})[step.span_id] = step.arguments_digest
     return {
         trace_id
