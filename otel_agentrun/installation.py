@@ -29,6 +29,7 @@ from otel_agentrun import exporters, price_table, runtime
 from otel_agentrun.content import CHARS_MAX, ContentPolicy, Mode
 from otel_agentrun.emitter import HEARTBEAT_SECS
 from otel_agentrun.exporters import Target
+from otel_agentrun.leaving import Exporter, limit_exit
 from otel_agentrun.logs import RunLogProcessor
 from otel_agentrun.prices import PriceBook
 from otel_agentrun.processor import AgentRunSpanProcessor
@@ -113,13 +114,15 @@ def install(
             traces = known or TracerProvider(
                 sampler=sampler, resource=_resource(service_name, resource)
             )
+            made: list[Exporter] = []
             if tracer_provider is None and not _processors(traces):
                 for span_exporter in exporters.span_exporters(target):
                     traces.add_span_processor(BatchSpanProcessor(span_exporter))
+                    made.append(span_exporter)
             is_live = live if live is not None else not _is("false", LIVE)
             logs = logger_provider or _global(logs_api.get_logger_provider(), LoggerProvider)
             if logs is None and is_live:
-                logs = _logs_of(traces, target)
+                logs = _logs_of(traces, target, made)
                 if known is None:
                     logs_api.set_logger_provider(logs)
             processor = AgentRunSpanProcessor(
@@ -136,6 +139,8 @@ def install(
             runtime.change(tracer=runtime.tracer_of(traces))
             # Read it now, beside the application, and not in its first model call.
             threading.Thread(target=price_table.builtin, daemon=True).start()
+            if made:
+                limit_exit(made)
             _installed = Installation(
                 tracer_provider=traces, logger_provider=logs, processor=processor
             )
@@ -173,12 +178,13 @@ def _resource(service_name: str, attributes: Mapping[str, Any] | None) -> Resour
     return Resource.create(said)
 
 
-def _logs_of(traces: TracerProvider, target: Target) -> LoggerProvider:
-    """A provider beside the one of traces, of the same resource."""
+def _logs_of(traces: TracerProvider, target: Target, made: list[Exporter]) -> LoggerProvider:
+    """A provider beside the one of traces, of the same resource; `made` gets its exporters."""
     logs = LoggerProvider(resource=traces.resource)
     logs.add_log_record_processor(RunLogProcessor())
     for exporter in exporters.log_exporters(target):
         logs.add_log_record_processor(BatchLogRecordProcessor(exporter))
+        made.append(exporter)
     return logs
 
 

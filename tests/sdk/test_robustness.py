@@ -177,6 +177,28 @@ def test_with_the_collector_unreachable_an_agent_runs_at_full_speed() -> None:
     assert calls == "2000"
 
 
+def test_a_process_that_ends_does_not_wait_for_a_collector_that_is_not_there() -> None:
+    """OpenTelemetry alone tries again for 7 seconds after one span, for 30 after many."""
+    done = script(
+        "import atexit, threading, time, otel_agentrun as agentrun\n"
+        "from otel_agentrun import leaving\n"
+        "leaving.limit_exit.__defaults__ = (0.2,)\n"
+        "end = []\n"
+        "atexit.register(lambda: print(time.perf_counter() - end[0]))\n"
+        "agentrun.install(service_name='x')\n"
+        "with agentrun.run('r'):\n"
+        "    for _ in range(2000):\n"
+        "        with agentrun.tool('t'): pass\n"
+        "assert 'agentrun-exit' in [thread.name for thread in threading.enumerate()]\n"
+        "end.append(time.perf_counter())\n",
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
+    )
+
+    assert done.returncode == 0, done.stderr
+    # The thread of live events waits two seconds for its last batch.
+    assert float(done.stdout) < 5.0
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_reports_for_itself() -> None:
     """The parent's thread, queue and open runs stay with the parent."""
