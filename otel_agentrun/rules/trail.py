@@ -243,8 +243,12 @@ class Trail:
             self._stale = Streak(1, seen)
             return
         other = stale.first.step
-        varied = stale.varied or (
-            other.arguments_digest != seen.step.arguments_digest or other.tool_name != key[0]
+        digest = seen.step.arguments_digest
+        # Without recorded arguments nothing else could find a call that is made again and again.
+        varied = (
+            stale.varied
+            or not digest
+            or (other.arguments_digest != digest or other.tool_name != key[0])
         )
         self._stale = stale = Streak(stale.times + 1, stale.first, varied=varied)
         if varied and stale.times >= self._floors.get("no_progress", NEVER):

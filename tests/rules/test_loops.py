@@ -102,6 +102,8 @@ def test_known_results_are_no_progress() -> None:
     assert "4 calls in a row (`search`) gave only results that were known already" in (
         finding.explanation
     )
+    unrecorded = [call(n, digest="", result_digest="nothing") for n in range(1, 6)]
+    assert [each.rule for each in found(a_file(rule), unrecorded)] == ["stuck"]
     fresh = [call(n, digest=f"d{n}", result_digest=f"r{n}") for n in range(1, 30)]
     assert found(a_file(rule), fresh) == []
 
