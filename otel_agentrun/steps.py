@@ -160,7 +160,7 @@ def tool(
     """One call of a tool or an external API.
 
     `call_id` is the model's id of the call, `version` the tool's; `sensitive` marks effects that an
-    audit asks for; `url` is what an API call asks, for prices of paid endpoints.
+    audit asks for; `url` is the endpoint of an API call.
     """
     if is_function(name):
         return tool().__call__(name)
