@@ -109,9 +109,8 @@ class RunScope:
         """Give more attributes to every span that starts in the run from now on."""
         self.stamps = {**self.stamps, **attributes}
 
-    def count(self, kind: Kind, *, failed: bool, **facts: Any) -> None:
-        """Count a step that ended (`Meter.count`), and remember what failed last."""
-        self.meter.count(kind, failed=failed, **facts)
+    def note(self, kind: Kind, failed: bool) -> None:
+        """A step ended: remember what failed last and was not made good."""
         if failed:
             if kind in COUNTED:
                 self.last_failure = kind

@@ -154,11 +154,12 @@ class AgentRunSpanProcessor(SpanProcessor):
         is_new = self._open.is_new(found, kind, step)
         if step is not None:
             if is_new:
-                scope.count(
+                scope.meter.count(
                     kind, failed=step.failed, is_retry=step.attempt > 1,
                     cost_nano_usd=self._cost_nano_usd(step), usage=step.usage,
                     response_id=step.response_id, revenue_nano_usd=step.revenue_nano_usd,
                 )  # fmt: skip
+                scope.note(kind, step.failed)
             if scope.handle is not None and lifecycle.has("step"):
                 lifecycle.fire("step", scope.handle, step)
         elif kind is not kinds.OTHER:
@@ -168,7 +169,8 @@ class AgentRunSpanProcessor(SpanProcessor):
                 price = self._prices.tool_cost_nano_usd(said.get(semconv.GEN_AI_TOOL_NAME, ""))
             failed = span.status.status_code is StatusCode.ERROR
             is_retry = semconv.RETRY_ATTEMPT in said
-            scope.count(kind, failed=failed, is_retry=is_retry, cost_nano_usd=price)
+            scope.meter.count(kind, failed=failed, is_retry=is_retry, cost_nano_usd=price)
+            scope.note(kind, failed)
         # Rules that judge what a run has done are asked here: `found`, `scope.meter`.
         if self._emitter is not None and is_sampled(span):
             if found.is_root:
