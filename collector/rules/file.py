@@ -73,7 +73,7 @@ def ruleset(path: Path | None) -> Ruleset:
 
 
 def not_evaluated(rules: Ruleset) -> str:
-    """What a person has to know of rules that a collector does not act on; "" when there is none."""
+    """What a person must know of rules that a collector does not act on; "" when there is none."""
     names = [
         rule.name for rule in rules.rules if isinstance(rule, Budget) and rule.window != "none"
     ]
