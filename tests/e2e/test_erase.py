@@ -98,7 +98,8 @@ class Case:
         assert not talk.export(traces(spans)).partial_success.rejected_spans
         assert not talk.export(logs(records)).partial_success.rejected_log_records
         shown = talk.run(trace)
-        assert len(shown["events"]) == 2, "both events reached the run"
+        names = {event["name"] for event in shown["events"]}
+        assert names >= {"agentrun.decision", "gen_ai.evaluation.result"}
         body = {"run_id": trace, "name": "helpful", "score": 1, "comment": word["feedback"]}
         assert talk.api("/v1/feedback", method="POST", body=body).status == 201
 
@@ -151,7 +152,8 @@ def test_a_run_is_erased_by_its_id(talk: Talk, folder: Path) -> None:
     assert answer.status == 200
     erased = answer.document
     assert (erased["runs"], erased["traces"], erased["spans"], erased["steps"]) == (1, 1, 4, 4)
-    assert (erased["logs"], erased["events"], erased["content"]) == (4, 3, 2)
+    assert (erased["logs"], erased["content"]) == (4, 2)
+    assert erased["events"] in (3, 4), "a finding of the rules may be there already"
     assert erased["actor"] == "anonymous"
     gone(folder, case)
     assert talk.api(f"/v1/runs/{case.run_id}").status == 404
