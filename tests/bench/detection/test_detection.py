@@ -23,7 +23,6 @@ CALLS = 6
 EQUAL_CALLS = 4
 NOT_SHOWN = {
     "adk": "no arguments are recorded",
-    "openlit": "no arguments of decorated functions are recorded",
     "logfire": "no results are recorded, and four different questions are gone through twice only",
 }
 """Sources whose spans do not show that the run is stuck."""
