@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help run test check lint bench golden docs fmt changelog constraints prices semconv wheel clean
+.PHONY: help run test check lint bench golden docs fmt changelog constraints prices proto semconv wheel clean
 .DEFAULT_GOAL := help
 
 help: ## list these verbs
@@ -48,6 +48,9 @@ constraints: .venv/.dev ## write constraints.txt from what is installed in .venv
 
 prices: .venv/.dev ## write otel_agentrun/prices_data.json from the installed genai-prices
 	$(BIN)/python -m tools.generate_prices
+
+proto: .venv/.dev ## write otel_agentrun/control_pb2.py from schemas/control.proto
+	$(BIN)/python -m tools.generate_control
 
 semconv: .venv/.dev ## write otel_agentrun/semconv.py and docs/semconv.md from schemas/semconv
 	$(BIN)/python -m tools.generate_semconv

@@ -465,6 +465,8 @@ DIRECTIVE_ACTION_VALUES: Final = (
     "pause",
     "resume",
     "kill",
+    "approve",
+    "refuse",
 )
 DIRECTIVE_STATUS: Final = "agentrun.directive.status"
 """string.  How far the directive got.  One of DIRECTIVE_STATUS_VALUES."""
@@ -474,6 +476,18 @@ DIRECTIVE_STATUS_VALUES: Final = (
     "acknowledged",
     "failed",
 )
+DIRECTIVE_SCOPE: Final = "agentrun.directive.scope"
+"""string.  Which runs it concerns.  One of DIRECTIVE_SCOPE_VALUES."""
+DIRECTIVE_SCOPE_VALUES: Final = (
+    "run",
+    "agent",
+    "workspace",
+    "everything",
+)
+DIRECTIVE_EXPIRES_UNIX_NS: Final = "agentrun.directive.expires_unix_ns"
+"""int, ns since 1970.  It is not carried out after this time.  Such as `1763712000000000000`."""
+DIRECTIVE_WORKSPACE_LIMIT: Final = "agentrun.directive.workspace_limit"
+"""string.  Only runs of this workspace, whatever the scope.  Such as `acme`."""
 
 # The collector's own marks.  Written by the collector, never by applications.
 TRUNCATED_PREFIX: Final = "agentrun.truncated."
