@@ -71,6 +71,8 @@ class Collector:
         self._redactor = Redactor(rules)
         self.accounting = Accounting()
         self.updates = Updates()
+        self.on_control: Callable[[Sequence[Event]], None] = lambda _: None
+        """Whom the fold thread tells of control events, as soon as they are durable."""
         self._writer_id = random.getrandbits(63)
         self.link = StoreLink(self._open_store, settings.retention(config))
         self._writer: Writer | None = None
@@ -101,6 +103,7 @@ class Collector:
                 erased=lambda: self.intake.erased,
                 of_others=None if self._embedded else self._of_others,
                 on_idle=self._rules_file.look,
+                on_control=lambda events: self.on_control(events),
             )
         except BaseException:
             self.journal.close()
@@ -154,6 +157,18 @@ class Collector:
 
         Raises RetryableError while the journal takes nothing, StoreError.
         """
+        self.record_now(event)
+        try:
+            self.pipeline.call(self.pipeline.drain).result(RECORD_SECS)
+        except TimeoutError:  # it is on disk, and will be stored when the store takes it
+            log.warning("event_not_stored_yet", extra={"reason": self.pipeline.failure})
+
+    def record_now(self, event: Event) -> Event:
+        """Redact and journal an event; returns it as it was written once it is durable.
+
+        It comes back through the pipeline within milliseconds and is stored with the next flush.
+        Raises RetryableError while the journal takes nothing.
+        """
         redacted = {
             name: self._redactor.value(text, name) for name, text in event.attributes.items()
         }
@@ -163,10 +178,7 @@ class Collector:
             appended.result(RECORD_SECS)
         except TimeoutError:
             raise RetryableError("the journal's disk does not answer", "journal_slow") from None
-        try:
-            self.pipeline.call(self.pipeline.drain).result(RECORD_SECS)
-        except TimeoutError:  # it is on disk, and will be stored when the store takes it
-            log.warning("event_not_stored_yet", extra={"reason": self.pipeline.failure})
+        return event
 
     def erase(self, selector: Selector, *, actor: str) -> Document:
         """Erase the trace groups of the selected runs everywhere, and record who did.

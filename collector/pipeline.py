@@ -32,6 +32,7 @@ from collector.log_spans import log_spans
 from collector.model import LOGS, SPANS, Signal
 from collector.normalized import Normalized
 from collector.runs.assembler import Assembler, Stored, Unknown
+from collector.runs.events import CONTROL
 from collector.runs.run import Changes, DeadLetter, Run
 from collector.store import step_columns
 from collector.store.rows import MadeSteps
@@ -79,6 +80,8 @@ class Pending:
     items: Counter[Signal] = field(default_factory=Counter)
     events: set[str] = field(default_factory=set)
     """Ids of the events among `items`: those of log records count as logs."""
+    alone: dict[str, Event] = field(default_factory=dict)
+    """Events of no run: a directive for all runs of an agent."""
     letters: list[DeadLetter] = field(default_factory=list)
     made: list[MadeSteps] = field(default_factory=list)
     received_ns: list[int] = field(default_factory=list)
@@ -116,6 +119,7 @@ class Pipeline:
         encode: Callable[[Flush], Callable[[], None]] | None = None,
         normalized: Normalized | None = None,
         on_idle: Callable[[], None] = lambda: None,
+        on_control: Callable[[Sequence[Event]], None] = lambda _: None,
     ) -> None:
         """`dead_letters` gives those that wait to be stored; `on_runs` hears of written runs.
 
@@ -125,7 +129,8 @@ class Pipeline:
         makes the rows of a flush and gives what stores them, as `write` would: the rows are made in
         the fold thread, since two threads in turns at the interpreter's lock are slower than one.
         `normalized` has steps that were made elsewhere.  `on_idle` is called in the fold thread now
-        and then.
+        and then; `on_control` too, with the events that control is made of as they are read from
+        the journal: they are durable then, and not folded yet.
         """
         self._journal = journal
         self._assembler = assembler
@@ -141,6 +146,7 @@ class Pipeline:
         self._encode = encode
         self._normalized = normalized or Normalized()
         self._on_idle = on_idle
+        self._on_control = on_control
         self._pending = Pending()
         self._writing: Future[None] | None = None
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -322,20 +328,34 @@ class Pipeline:
         elif entry.kind is RecordKind.LOGS:
             batch = self._without_erased(Signal.LOGS, records.decode(entry.payload, LOGS))
             try:
-                for event in normalize.events_of(batch):
-                    self._assembler.add_event(event, now_ns)
+                self._take_events(normalize.events_of(batch), now_ns)
             except Exception:  # a bug of ours: the logs are stored all the same
                 log.exception("batch_not_folded")
             self._take_log_spans(batch, now_ns)
             pending.logs.append(batch)
             pending.items[Signal.LOGS] += batch.num_rows
         else:
-            for event in records.decode_events(entry.payload):
-                if self._assembler.add_event(event, now_ns):
-                    pending.items[Signal.EVENTS] += 1
-                    pending.events.add(event.event_id)
-                else:
-                    self._accounting.deduplicated(Signal.EVENTS, 1)
+            new = self._take_events(records.decode_events(entry.payload), now_ns)
+            pending.items[Signal.EVENTS] += len(new)
+            pending.events.update(event.event_id for event in new)
+            self._accounting.deduplicated(Signal.EVENTS, entry.items - len(new))
+
+    def _take_events(self, events: Sequence[Event], now_ns: int) -> list[Event]:
+        """Fold events; those that are new."""
+        control = [event for event in events if event.name in CONTROL]
+        if control:
+            self._on_control(control)
+        new = []
+        alone = self._pending.alone
+        for event in events:
+            if event.trace_id or event.run_id:
+                is_new = self._assembler.add_event(event, now_ns)
+            else:
+                is_new = event.event_id not in alone
+                alone[event.event_id] = event
+            if is_new:
+                new.append(event)
+        return new
 
     def _without_erased(self, signal: Signal, batch: pa.RecordBatch) -> pa.RecordBatch:
         """What was acknowledged before its trace was erased and not stored yet."""
@@ -469,7 +489,7 @@ class Pipeline:
             made=pending.made,
             runs=changes.runs,
             removed=changes.removed,
-            events=changes.events,
+            events=(*changes.events, *((event, "", "") for event in pending.alone.values())),
             dead_letters=[*pending.letters, *self._dead_letters()],
         )
         if pending.upto is not None or changes != Changes():

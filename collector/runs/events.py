@@ -27,6 +27,8 @@ PAYMENT: Final = semconv.PAYMENT_EVENT
 FEEDBACK: Final = semconv.FEEDBACK_EVENT
 FINDING: Final = semconv.FINDING_EVENT
 DECISION: Final = semconv.DECISION_EVENT
+DIRECTIVE: Final = semconv.DIRECTIVE_EVENT
+APPROVAL_REQUESTED: Final = semconv.APPROVAL_REQUESTED_EVENT
 EVALUATION: Final = "gen_ai.evaluation.result"
 STATE: Final = semconv.STATE_EVENT
 ERASED: Final = semconv.ERASED_EVENT
@@ -38,11 +40,16 @@ NOTES: Final = frozenset({"gen_ai.client.inference.operation.details", "gen_ai.c
 FOLDED: Final = frozenset(
     {
         RUN_STARTED, RUN_STEP, RUN_HEARTBEAT, RUN_PAUSED, RUN_RESUMED, RUN_ENDED, RUN_CLOSED,
-        PAYMENT, FEEDBACK, FINDING, DECISION, STATE, EVALUATION,
+        PAYMENT, FEEDBACK, FINDING, DECISION, DIRECTIVE, APPROVAL_REQUESTED, STATE, EVALUATION,
         "gen_ai.client.operation.exception", "gen_ai.execute_tool.exception", *NOTES,
     }
 )  # fmt: skip
 """Other log records are stored as logs and read with the run; they change nothing in it."""
+
+CONTROL: Final = frozenset(
+    {RUN_STARTED, RUN_ENDED, FINDING, DECISION, DIRECTIVE, APPROVAL_REQUESTED}
+)
+"""What control is made of: it hears of these as soon as they are in the journal."""
 
 OUTCOMES: Final = frozenset({"success", "soft_failure", "process_failure", "failure"})
 """A feedback label that is one of these is the run's outcome."""
