@@ -20,7 +20,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Token
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
@@ -29,6 +29,9 @@ from opentelemetry.trace import SpanContext
 from otel_agentrun import semconv
 from otel_agentrun.meter import Meter
 from otel_agentrun.step import COUNTED, Kind
+
+if TYPE_CHECKING:
+    from otel_agentrun.verdicts import Verdict
 
 __all__ = [
     "RunScope", "Turns", "attached", "continue_run", "current", "detach", "labeled", "labels",
@@ -51,8 +54,9 @@ class RunScope:
     """
 
     __slots__ = (
-        "agent_name", "ended", "failures", "handle", "last_failure", "meter", "next_step_id",
-        "parent", "parent_id", "remote", "root_id", "run_id", "stamps",
+        "__weakref__", "agent_name", "at", "ended", "failures", "handle", "implicit",
+        "last_failure", "meter", "next_step_id", "parent", "parent_id", "remote", "root_id",
+        "run_id", "stamps", "stopped", "verdict", "watched",
     )  # fmt: skip
     run_id: str
     parent_id: str
@@ -68,14 +72,25 @@ class RunScope:
         parent_id: str = "",
         agent_name: str = "",
         remote: bool = False,
+        implicit: bool = False,
     ) -> None:
-        """`run_id` is "" until the run's own span has one: see `bind`."""
+        """`run_id` is "" until the run's own span has one: see `bind`.  `implicit`: nobody opened
+        it with `run()`, an instrumentation's spans make it one."""
         self.parent = parent
         self.parent_id = parent_id or (parent.run_id if parent is not None else "")
         self.root_id = parent.root_id if parent is not None else self.parent_id
         self.agent_name = agent_name
         self.remote = remote
+        self.implicit = implicit
         self.ended = False
+        self.at: SpanContext | None = None
+        """Its own span; `None` before it began, and for a run of another process."""
+        self.verdict: Verdict | None = None
+        """What was decided about it: see `verdicts.Verdicts.of`."""
+        self.stopped: Verdict | None = None
+        """The kill that it has come to feel: its outcome, whatever happens afterwards."""
+        self.watched: Any = None
+        """What its local rules have seen of it: `local_rules.WatchedRun`."""
         self.handle: Any = None
         """The `Run` that the application holds; `None` for a run of another process."""
         self.failures: dict[tuple[str, str, str], tuple[int, str]] = {}
@@ -96,12 +111,16 @@ class RunScope:
         """
         if self.run_id:
             return
+        self.at = span
         trace_id = f"{span.trace_id:032x}"
         self._name(trace_id if is_root else f"{trace_id}-{span.span_id:016x}")
 
     @property
     def ids(self) -> Stamps:
-        """Run and parent run, as attributes; none before `bind`."""
+        """Run and parent run, as attributes; none before `bind`, and of an implicit run, which the
+        collector makes out for itself."""
+        if self.implicit:
+            return {}
         found = {semconv.RUN_ID: self.run_id, semconv.RUN_PARENT_ID: self.parent_id}
         return {name: value for name, value in found.items() if value and self.run_id}
 

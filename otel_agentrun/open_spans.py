@@ -48,6 +48,11 @@ class OpenSpans(dict[int, OpenSpan]):
             self.pop(next(iter(self), 0), None)
         self[span_id] = span
 
+    def scope_of(self, span_id: int) -> RunScope | None:
+        """The run that an open span belongs to."""
+        found = self.get(span_id)
+        return found.scope if found is not None else None
+
     def is_new(self, span: OpenSpan, kind: Kind, step: Step | None = None) -> bool:
         """Whether a span that ended is to be counted: a model call is not where a span inside it,
         or one beside it, described the same call."""

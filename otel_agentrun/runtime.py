@@ -21,6 +21,7 @@ from opentelemetry.trace import Span, Tracer
 from otel_agentrun import semconv
 from otel_agentrun.content import ContentPolicy
 from otel_agentrun.emitter import Emitter
+from otel_agentrun.verdicts import Verdicts
 
 __all__ = ["Runtime", "active", "change", "emit", "warn_of", "warn_once"]
 
@@ -57,6 +58,8 @@ class Runtime:
     emitter: Emitter | None = None
     has_processor: bool = False
     """Whether a processor of ours is meant to see all spans."""
+    verdicts: Verdicts = field(default_factory=Verdicts)
+    """What was decided about the runs of this process."""
 
 
 _active: Runtime | None = None
