@@ -20,6 +20,7 @@ from collector.intake import JournalIntake
 from collector.journal.entry import Entry
 from collector.journal.journal import Journal
 from collector.journal.segment import RecordKind
+from collector.ledger.chain import Ledger
 from collector.pipeline import Pipeline
 from collector.redaction import load_or_create_key
 from collector.rules import bench
@@ -69,6 +70,7 @@ class Collector:
             settings.decode_limits(config), rules, processes=decoders, mappings=mappings
         )
         self._redactor = Redactor(rules)
+        self.ledger = Ledger(config.data_dir, alone=self._embedded)
         self.accounting = Accounting()
         self.updates = Updates()
         self.on_control: Callable[[Sequence[Event]], None] = lambda _: None
@@ -295,6 +297,7 @@ class Collector:
                 store,
                 inline_value_bytes_max=self.config.store.inline_value_bytes_max,
                 writer_id=self._writer_id,
+                ledger=self.ledger,
             )
         return self._writer
 
@@ -307,7 +310,7 @@ class Collector:
             inline_value_bytes_max=self.config.store.inline_value_bytes_max,
             writer_id=self._writer_id,
         )
-        return lambda: self._writer_for(self.link.get()).insert(rows)
+        return lambda: self._writer_for(self.link.get()).insert(rows, flush.events)
 
     def _committed(self, entries: Sequence[Entry]) -> None:
         for entry in entries:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from collector.ledger.entry import Entry
 from collector.runs.run import Counts, DeadLetter, Finding, PlacedStep, Removed, Run
 from collector.store import step_columns
 from collector.store.codecs import (
@@ -74,6 +75,7 @@ OWN: Final = _fields(Counts, {})
 TOTAL: Final = _fields(Counts, {}, "Total")
 EVENT: Final = _fields(Event, {"at_ns": ("Timestamp", TIMES), "run_id": ("EnclosingRunId", TEXT)})
 DEAD_LETTER: Final = _fields(DeadLetter, {"at_ns": ("Timestamp", TIMES)})
+LEDGER: Final = _fields(Entry, {"at_ns": ("Timestamp", TIMES)})
 
 FINDINGS: Final = (
     Field("Findings.Rule", "rule", TUPLES),
@@ -98,6 +100,7 @@ RUN_COLUMNS: Final = (
     *SPAN_COLUMNS,
     *(field.column for field in (*OWN, *TOTAL, *FINDINGS, *BUDGETS)),
 )
+LEDGER_COLUMNS: Final = tuple(field.column for field in LEDGER)
 EVENT_COLUMNS: Final = (*(field.column for field in EVENT), "RunId", "GroupId")
 
 Columns = dict[str, pa.Array]
@@ -253,6 +256,16 @@ def events_of(rows: pa.Table) -> list[tuple[Event, str]]:
 def dead_letter_rows(letters: Sequence[DeadLetter]) -> pa.Table:
     """Rows of `dead_letters`."""
     return pa.table(_encode(DEAD_LETTER, letters))
+
+
+def ledger_rows(entries: Sequence[Entry]) -> pa.Table:
+    """Rows of `decision_ledger`."""
+    return pa.table(_encode(LEDGER, entries))
+
+
+def entries_of(rows: pa.Table) -> list[Entry]:
+    """The inverse of `ledger_rows`."""
+    return [Entry(**values) for values in _values(rows, LEDGER)] if rows.num_rows else []
 
 
 def _values(rows: pa.Table, entries: Sequence[Field]) -> list[dict[str, Any]]:

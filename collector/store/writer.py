@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.errors import StoreError
+from collector.ledger.chain import Ledger
 from collector.model import LOGS, SPANS
 from collector.runs.run import DeadLetter, PlacedStep, Removed, Run
 from collector.store import rows
@@ -55,12 +56,19 @@ class Writer:
     """Writes flushes; one at a time."""
 
     def __init__(
-        self, store: Store, *, inline_value_bytes_max: int = 16_384, writer_id: int = 0
+        self,
+        store: Store,
+        *,
+        inline_value_bytes_max: int = 16_384,
+        writer_id: int = 0,
+        ledger: Ledger | None = None,
     ) -> None:
-        """`writer_id` tells this collector process from others that write to the same store."""
+        """`writer_id` tells this collector process from others that write to the same store;
+        `ledger` is where the decisions among the events become entries."""
         self._store = store
         self._inline_value_bytes_max = inline_value_bytes_max
         self._writer_id = writer_id
+        self._ledger = ledger
 
     def write(self, flush: Flush) -> None:
         """Store all of it.  Raises StoreError; then write the same flush again."""
@@ -69,11 +77,15 @@ class Writer:
                 flush,
                 inline_value_bytes_max=self._inline_value_bytes_max,
                 writer_id=self._writer_id,
-            )
+            ),
+            flush.events,
         )
 
-    def insert(self, rows: Iterable[Insert]) -> None:
-        """Store what `inserts` made, in its order.  Raises StoreError; may be repeated."""
+    def insert(self, rows: Iterable[Insert], events: Sequence[tuple[Event, str, str]] = ()) -> None:
+        """Store what `inserts` made, in its order, after the entries that the ledger has for
+        `events`.  Raises StoreError; may be repeated."""
+        if events and self._ledger is not None:
+            self._ledger.record(self._store, events)
         for insert in rows:
             for part in by_partition(insert.rows, insert.time, insert.unit):
                 self._store.insert_arrow(insert.table, part)

@@ -1,0 +1,1 @@
+-- drop: decision_ledger
