@@ -57,6 +57,7 @@ EXPORTER_LOGS = [
 TABLES = {
     "otel_traces", "otel_traces_trace_id_ts", "otel_logs", "agent_content", "agent_runs",
     "agent_steps", "agent_events", "dead_letters", "trace_tombstones", "store_canary",
+    "decision_ledger",
 }  # fmt: skip
 VIEWS = {"runs", "steps", "agent_feedback"}
 
@@ -86,8 +87,8 @@ def test_rolling_back_leaves_nothing_and_can_be_undone(fresh_store: Store) -> No
 
 
 def test_rolling_back_stops_at_a_number(fresh_store: Store) -> None:  # noqa: F811
-    assert schema.rollback(fresh_store, 2) == ["0003_views"]
-    assert tables(fresh_store) == TABLES | {"schema_migrations"}
+    assert schema.rollback(fresh_store, 2) == ["0004_ledger", "0003_views"]
+    assert tables(fresh_store) == TABLES - {"decision_ledger"} | {"schema_migrations"}
 
 
 def test_a_half_applied_migration_is_finished(fresh_store: Store) -> None:  # noqa: F811
