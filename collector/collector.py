@@ -14,6 +14,8 @@ from collector.api.health import Check, Finding, Status, disk_check, probe
 from collector.api.service import Document, RunQuery, Selector, format_time
 from collector.api.updates import Updates
 from collector.config import Config
+from collector.control.control import Control
+from collector.control.polling import StorePoll
 from collector.decoding import DecodePool
 from collector.errors import RetryableError, StoreError
 from collector.intake import JournalIntake
@@ -31,6 +33,7 @@ from collector.runs.judge import RulesInForce
 from collector.runs.run import DeadLetter, Run
 from collector.store import documents
 from collector.store.client import Store
+from collector.store.control_events import control_events
 from collector.store.erase import Eraser, Found
 from collector.store.link import StoreLink
 from collector.store.reader import Reader
@@ -73,11 +76,16 @@ class Collector:
         self.ledger = Ledger(config.data_dir, alone=self._embedded)
         self.accounting = Accounting()
         self.updates = Updates()
-        self.on_control: Callable[[Sequence[Event]], None] = lambda _: None
-        """Whom the fold thread tells of control events, as soon as they are durable."""
         self._writer_id = random.getrandbits(63)
         self.link = StoreLink(self._open_store, settings.retention(config))
         self._writer: Writer | None = None
+        controlling = settings.control(config, shared_store=not self._embedded)
+        self.control = Control(
+            self.record_now,
+            StorePoll(self._control_events, controlling.remember_secs, time.monotonic),
+            controlling,
+            collector_id=f"{self._writer_id:016x}",
+        )
         # The journal first: its lock says at once, and by process id, who else is here.
         self.journal = Journal.open(settings.journal(config), self._committed)
         try:
@@ -105,7 +113,7 @@ class Collector:
                 erased=lambda: self.intake.erased,
                 of_others=None if self._embedded else self._of_others,
                 on_idle=self._rules_file.look,
-                on_control=lambda events: self.on_control(events),
+                on_control=self.control.heard,
             )
         except BaseException:
             self.journal.close()
@@ -122,6 +130,7 @@ class Collector:
 
     def close(self, drain_secs: float = 10.0) -> None:
         """Write what is there, for `drain_secs` at most; the journal keeps the rest."""
+        self.control.close()
         self.pipeline.stop(drain_secs)
         self.intake.close()
         self.journal.close()
@@ -335,6 +344,9 @@ class Collector:
         self.intake.erased |= reader.erased_traces()
         for stored in Recall(reader).open_groups():
             self.assembler.restore(stored, time.time_ns())
+
+    def _control_events(self, since_ns: int, received_secs: int) -> list[Event]:
+        return control_events(self.link.get(), since_ns, received_secs)
 
     def _publish(self, runs: Sequence[Run]) -> None:
         if self.updates.wanted:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from urllib.parse import urlsplit
 
 from collector.config import BoundaryRule, Config, ListenerConfig, PricesConfig, TlsConfig
+from collector.control.control import ControlSettings
 from collector.journal.entry import JournalSettings
 from collector.pipeline import PipelineSettings
 from collector.receiver import decode
@@ -97,6 +98,15 @@ def journal(config: Config) -> JournalSettings:
 
 def pipeline(config: Config) -> PipelineSettings:
     return PipelineSettings(flush_rows=config.store.flush_rows, flush_secs=config.store.flush_secs)
+
+
+def control(config: Config, *, shared_store: bool) -> ControlSettings:
+    """`shared_store`: other collectors may write to it."""
+    wanted = config.control
+    return ControlSettings(
+        remember_secs=wanted.remember_secs,
+        poll_secs=wanted.poll_secs if shared_store else 0.0,
+    )
 
 
 def retention(config: Config) -> Retention:

@@ -12,7 +12,7 @@ class Up(_message.Message):
     REPORTS_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     reports: Reports
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., reports: _Optional[_Union[Reports, _Mapping]] = ...) -> None: ...
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping[str, object]]] = ..., reports: _Optional[_Union[Reports, _Mapping[str, object]]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("application_id", "service_name", "sdk_version", "runs", "can_stop", "can_pause")
@@ -28,7 +28,7 @@ class Hello(_message.Message):
     runs: _containers.RepeatedCompositeFieldContainer[OpenRun]
     can_stop: bool
     can_pause: bool
-    def __init__(self, application_id: _Optional[str] = ..., service_name: _Optional[str] = ..., sdk_version: _Optional[str] = ..., runs: _Optional[_Iterable[_Union[OpenRun, _Mapping]]] = ..., can_stop: _Optional[bool] = ..., can_pause: _Optional[bool] = ...) -> None: ...
+    def __init__(self, application_id: _Optional[str] = ..., service_name: _Optional[str] = ..., sdk_version: _Optional[str] = ..., runs: _Optional[_Iterable[_Union[OpenRun, _Mapping[str, object]]]] = ..., can_stop: _Optional[bool] = ..., can_pause: _Optional[bool] = ...) -> None: ...
 
 class OpenRun(_message.Message):
     __slots__ = ("run_id", "agent", "workspace", "started_unix_ns")
@@ -52,7 +52,7 @@ class Reports(_message.Message):
     logs: bytes
     started: _containers.RepeatedCompositeFieldContainer[OpenRun]
     ended: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, sequence: _Optional[int] = ..., logs: _Optional[bytes] = ..., started: _Optional[_Iterable[_Union[OpenRun, _Mapping]]] = ..., ended: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, sequence: _Optional[int] = ..., logs: _Optional[bytes] = ..., started: _Optional[_Iterable[_Union[OpenRun, _Mapping[str, object]]]] = ..., ended: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Down(_message.Message):
     __slots__ = ("welcome", "received", "directive")
@@ -62,7 +62,7 @@ class Down(_message.Message):
     welcome: Welcome
     received: Received
     directive: Directive
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., received: _Optional[_Union[Received, _Mapping]] = ..., directive: _Optional[_Union[Directive, _Mapping]] = ...) -> None: ...
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping[str, object]]] = ..., received: _Optional[_Union[Received, _Mapping[str, object]]] = ..., directive: _Optional[_Union[Directive, _Mapping[str, object]]] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("collector_id",)

@@ -86,7 +86,7 @@ class ReceiverConfig:
     """Where OTLP comes in, and how large it may be."""
 
     grpc: ListenerConfig = ListenerConfig(address="127.0.0.1:4317")
-    """OTLP/gRPC, and later the control stream."""
+    """OTLP/gRPC, and the control stream."""
     http: ListenerConfig = ListenerConfig(address="127.0.0.1:4318")
     """OTLP/HTTP, protobuf and JSON."""
     request_bytes_max: Bytes = 64 * MIB
@@ -370,6 +370,22 @@ class RulesConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ControlConfig:
+    """Stop, pause, approve (docs/control.md)."""
+
+    enabled: bool = True
+    """Serve the control stream on the OTLP/gRPC port, and act on findings of rules that call for
+    `pause` or `kill`; `false`: findings are only recorded, and nobody can direct a run."""
+    streams_max: Annotated[int, Range(1, 100_000, "each connected process keeps one.")] = 1000
+    """Applications connected at once; past it further ones are told to try again later."""
+    remember_secs: Secs = 86_400.0
+    """Seconds a directive is in force that nobody answers, and how far back a starting collector
+    reads in the store."""
+    poll_secs: Secs = 1.0
+    """Seconds between readings of what other collectors decided, where the store is a server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
     """What the collector says about itself, on standard error."""
 
@@ -405,6 +421,8 @@ class Config:
     """In-house conventions."""
     rules: RulesConfig = RulesConfig()
     """Budgets, loops and policies."""
+    control: ControlConfig = ControlConfig()
+    """Directives to running agents."""
     log: LogConfig = LogConfig()
     """Logs."""
 

@@ -1,0 +1,74 @@
+"""From what a rule found to what an application is told: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, cast
+
+from collector.control.directives import Action, Directive
+from collector.runs.events import FINDING
+from otel_agentrun import semconv
+from otel_agentrun.step import Event
+
+__all__ = ["directive_from", "stop_reason"]
+
+ACTOR: Final = "rule"
+BUDGETS: Final[Mapping[str, str]] = {
+    "cost_usd": "budget_cost",
+    "tokens": "budget_tokens",
+    "input_tokens": "budget_tokens",
+    "output_tokens": "budget_tokens",
+    "model_calls": "budget_calls",
+    "tool_calls": "budget_calls",
+    "retrievals": "budget_calls",
+    "retries": "budget_calls",
+    "wall_secs": "budget_time",
+}
+"""Measure -> stop reason; whatever else is counted is a number of steps."""
+
+
+def stop_reason(kind: str, measure: str = "") -> str:
+    """Why a run stops that a rule of this kind stops; `measure` is a budget's."""
+    if kind == "budget":
+        return BUDGETS.get(measure, "budget_steps")
+    return "loop_detected" if kind == "loop" else "policy"
+
+
+def directive_from(event: Event) -> Directive | None:
+    """What a finding calls for; `None` when nothing is to be done about it.
+
+    Its id and time follow from the finding: however often that is read, it is the same directive.
+    """
+    said = event.attributes
+    action = said.get(semconv.FINDING_ACTION, "")
+    finding_id = said.get(semconv.FINDING_ID, "")
+    run_id = event.run_id or said.get(semconv.RUN_ID, "")
+    if (
+        event.name != FINDING
+        or action not in ("pause", "kill")
+        or not finding_id
+        or not run_id
+        or semconv.FINDING_DRY_RUN in said
+        or semconv.FINDING_WITHDRAWN in said
+    ):
+        return None
+    spans = said.get(semconv.FINDING_SPAN_IDS, "")
+    workspace = said.get(semconv.WORKSPACE, "")
+    kind = said.get(semconv.FINDING_KIND, "")
+    return Directive(
+        action=cast("Action", action),
+        target=run_id,
+        directive_id=f"{action}-{finding_id}",
+        reason=said.get(semconv.FINDING_EXPLANATION, ""),
+        stop_reason=stop_reason(kind, said.get(semconv.BUDGET_KIND, "")),
+        rule=said.get(semconv.FINDING_RULE, ""),
+        rules_version=said.get(semconv.RULES_VERSION, ""),
+        span_ids=tuple(spans.split(",")) if spans else (),
+        actor=ACTOR,
+        finding_id=finding_id,
+        # A finding that an application sent stands for runs of its own workspace only.
+        workspace_limit=workspace,
+        workspace=workspace,
+        trace_id=event.trace_id,
+        at_ns=event.at_ns,
+    )
