@@ -29,6 +29,7 @@ class Totals:
     tool_errors: int = 0
     retrievals: int = 0
     retries: int = 0
+    plan_steps: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
@@ -83,6 +84,12 @@ class Meter:
         with self._lock:
             own, below = self._own, self._below
             return Totals(**{name: getattr(own, name) + getattr(below, name) for name in FIELDS})
+
+    def used(self, name: str) -> int:
+        """One field of `total`."""
+        with self._lock:
+            found: int = getattr(self._own, name) + getattr(self._below, name)
+        return found
 
     def count(
         self,
@@ -159,3 +166,5 @@ def _add(
         totals.tool_errors += failed
     elif kind is kinds.RETRIEVE:
         totals.retrievals += 1
+    elif kind is kinds.PLAN:
+        totals.plan_steps += 1

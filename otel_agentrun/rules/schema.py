@@ -64,6 +64,8 @@ class Rule:
     fail: Literal["open", "closed"] = "open"
     """What an application does when it cannot evaluate the rule: go on (`open`), or stop before the
     next step (`closed`)."""
+    pause_fallback: Literal["kill", "continue"] = "continue"
+    """What `pause` does where an application cannot wait: in an event loop that it would block."""
     dry_run: bool = False
     """Findings say what would have been done; nothing is done."""
 
