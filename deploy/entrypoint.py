@@ -31,25 +31,27 @@ def with_secrets(env: Mapping[str, str], folder: Path) -> dict[str, str]:
     return found
 
 
+def say(problem: str, status: int) -> int:
+    sys.stderr.write(f"agentrun-entrypoint: {problem}\n")
+    return status
+
+
 def main(words: list[str]) -> int:
     if not words:
-        print("agentrun-entrypoint: name a command, such as `agentrun up`.", file=sys.stderr)
-        return 2
+        return say("name a command, such as `agentrun up`.", 2)
     folder = Path(os.environ.get(FOLDER, "/run/secrets"))
     try:
         env = with_secrets(os.environ, folder)
     except OSError as error:
-        print(
-            f"agentrun-entrypoint: a secret cannot be read: {error}.\n"
+        return say(
+            f"a secret cannot be read: {error}.\n"
             f"  Fix: let the user with the id {os.getuid()} read it, or take it out of {folder}.",
-            file=sys.stderr,
+            2,
         )
-        return 2
     try:
         os.execvpe(words[0], words, env)  # same process: signals reach the command
     except OSError as error:
-        print(f"agentrun-entrypoint: {words[0]} cannot be started: {error}.", file=sys.stderr)
-        return 127
+        return say(f"{words[0]} cannot be started: {error}.", 127)
 
 
 if __name__ == "__main__":

@@ -27,10 +27,10 @@ def main(words: list[str]) -> int:
     )
     try:
         with opener.open(url, timeout=SECS) as response:
-            print(f"{url}: {response.status}")
+            sys.stdout.write(f"{url}: {response.status}\n")
             return 0
     except OSError as error:  # refused, timed out, or an HTTP error such as 503
-        print(f"{url}: {error}", file=sys.stderr)
+        sys.stderr.write(f"{url}: {error}\n")
         return 1
 
 

@@ -1,6 +1,6 @@
 """What the collector needs, out of pyproject.toml, one requirement a line.
 
-For the Dockerfile: installed before the sources are copied, these packages are a layer of their own.
+For the Dockerfile: installed before the sources are copied, they are a layer of their own.
 """
 
 from __future__ import annotations
@@ -17,4 +17,4 @@ def requirements(pyproject: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(requirements(Path(sys.argv[1]))))  # noqa: T201
+    sys.stdout.write("\n".join(requirements(Path(sys.argv[1]))) + "\n")
