@@ -19,6 +19,7 @@ from collector.api.local import LocalOperations
 from collector.api.metrics import Metrics
 from collector.api.server import serve_api
 from collector.collector import Collector
+from collector.control.server import ControlHandler
 from collector.receiver.exchange import Exchange
 from collector.receiver.grpc_server import GrpcReceiver
 from collector.receiver.http_server import HttpReceiver
@@ -71,7 +72,16 @@ class Listeners:
             takes_headers=config.receiver.headers,
             more_headers=settings.headers(config),
         )
-        self._grpc = GrpcReceiver(settings.grpc(config), self._exchange)
+        grpc = settings.grpc(config)
+        control = ControlHandler(
+            collector.control,
+            self._exchange,
+            streams_max=config.control.streams_max,
+            peer_is_verified=grpc.tls is not None and grpc.tls.client_ca_file is not None,
+        )
+        self._grpc = GrpcReceiver(
+            grpc, self._exchange, extra_handlers=[control] if config.control.enabled else []
+        )
         self._http = HttpReceiver(settings.http(config), self._exchange)
         checks = collector.checks()
         self._health = Health(checks)
@@ -90,6 +100,8 @@ class Listeners:
     async def start(self, tasks: TaskGroup) -> Ports:
         """Returns once all are bound."""
         config = self._collector.config
+        if config.control.enabled:
+            self._collector.control.start()
         tls = settings.tls(config.api.tls)
         api = partial(
             serve_api,
@@ -109,6 +121,7 @@ class Listeners:
         """Refuse what is new, let what is under way end."""
         self._health.stop()
         self._exchange.refuse()
+        self._collector.control.sessions.end()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._grpc.stop, GRACE_SECS)
             tasks.start_soon(self._http.stop, GRACE_SECS)
