@@ -7,6 +7,8 @@
 |---|---|---|
 | `start` | run | a run began |
 | `step` | run, step | a span of the run ended, any emitter's (needs the processor) |
+| `finding` | run, finding, action | a local rule found something: `rules.Finding`; flag ... kill |
+| `directive` | directive | the collector flags, warns or throttles runs: `directives.Directed` |
 | `pause`, `resume` | run, reason | `run.pause()`, `run.resume()` |
 | `complete` | run | it ended by itself |
 | `fail` | run, error | it ended by an error |
@@ -24,7 +26,7 @@ from typing import Any, Final, Literal, TypeVar, get_args
 
 __all__ = ["Hook", "fire", "has", "on"]
 
-Hook = Literal["start", "step", "pause", "resume", "complete", "fail", "kill"]
+Hook = Literal["start", "step", "finding", "directive", "pause", "resume", "complete", "fail", "kill"]
 HOOKS: Final[frozenset[str]] = frozenset(get_args(Hook))
 
 F = TypeVar("F", bound=Callable[..., object])
