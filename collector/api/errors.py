@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 STATUS: Final = {
     "not_found": 404,
+    "conflict": 409,
     "content_type": 415,
 }
 """HTTP status of a PermanentError by its reason, where the class does not decide."""

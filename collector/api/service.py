@@ -70,6 +70,13 @@ class NotFoundError(RequestError):
         super().__init__(message, hint, "not_found")
 
 
+class ConflictError(RequestError):
+    """409: it was right once, and what it is about has changed meanwhile."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint, "conflict")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunQuery(RunFilter):
     """Which runs to list, as a request or a command line names them."""

@@ -97,7 +97,7 @@ def test_a_half_applied_migration_is_finished(fresh_store: Store) -> None:  # no
     first = schema.statements(schema.migrations()[1].up, None)[0]
     fresh_store.command(first)
 
-    assert schema.apply(fresh_store) == ["0002_runs", "0003_views"]
+    assert schema.apply(fresh_store) == ["0002_runs", "0003_views", "0004_ledger"]
 
 
 def test_a_newer_schema_is_refused(fresh_store: Store) -> None:  # noqa: F811
