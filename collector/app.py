@@ -89,11 +89,12 @@ def operations(config: Config) -> Iterator[Operations]:
 
 @contextmanager
 def aside(config: Config) -> Iterator[Collector]:
-    """A collector whose journal is in a temporary folder: the work ends with this process."""
+    """A collector whose journal is in a temporary folder: the work ends with this process; nothing
+    of it is passed on to other backends."""
     logs.configure("warning", config.log.format)
     with tempfile.TemporaryDirectory(prefix="agentrun-") as folder:
         key = config.data_dir / "redaction.key"
         if key.is_file():  # equal values are to get equal marks, whoever ingests them
             shutil.copy(key, folder)
-        with opened(replace(config, data_dir=Path(folder))) as collector:
+        with opened(replace(config, data_dir=Path(folder), forward=())) as collector:
             yield collector

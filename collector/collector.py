@@ -18,6 +18,7 @@ from collector.control.control import Control
 from collector.control.polling import StorePoll
 from collector.decoding import DecodePool
 from collector.errors import RetryableError, StoreError
+from collector.forward.forwarding import Forwarding
 from collector.intake import JournalIntake
 from collector.journal.entry import Entry
 from collector.journal.journal import Journal
@@ -50,6 +51,8 @@ RECORD_SECS = 10.0
 """An event of ours is durable within this time, or the caller is told to try again."""
 BURY_SECS = 30.0
 """Erasing begins within this time: it has to wait for what is being written."""
+FORWARD_DRAIN_SECS = 5.0
+"""What has just come in still leaves, when the backends take it."""
 ERASED_IDS_MAX = 1000
 """Run ids that the record of an erasure lists; it always has their number."""
 
@@ -98,6 +101,7 @@ class Collector:
             self.rules = RulesInForce(ruleset(config.rules.file), pricing.model)
             self._rules_file = RulesFileWatch(config.rules.file, self.rules, self.accounting)
             self.assembler = Assembler(settings.assembler(config), pricing, self.rules)
+            self.forwarding = Forwarding(settings.forward(config))
             self.pipeline = Pipeline(
                 journal=self.journal,
                 assembler=self.assembler,
@@ -114,6 +118,7 @@ class Collector:
                 of_others=None if self._embedded else self._of_others,
                 on_idle=self._rules_file.look,
                 on_control=self.control.heard,
+                on_flush=self._forward,
             )
         except BaseException:
             self.journal.close()
@@ -121,6 +126,7 @@ class Collector:
             raise
         self.intake.behind = self.pipeline.behind
         self.pipeline.start()
+        self.forwarding.start()
 
     def __enter__(self) -> Collector:
         return self
@@ -132,6 +138,7 @@ class Collector:
         """Write what is there, for `drain_secs` at most; the journal keeps the rest."""
         self.control.close()
         self.pipeline.stop(drain_secs)
+        self.forwarding.close(min(drain_secs, FORWARD_DRAIN_SECS))
         self.intake.close()
         self.journal.close()
         self.link.close()
@@ -207,6 +214,7 @@ class Collector:
                     self.pipeline.failure or "the store is busy", "Erase again when it works."
                 ) from None
             found = buried.result()
+        self._erase_forwarded(found.trace_ids)
         erased = eraser.erase(found)
         event = make_event(
             ERASED,
@@ -233,6 +241,16 @@ class Collector:
         self.journal.drop_released()
         self.journal.drop_quarantined()
         return found
+
+    def _erase_forwarded(self, trace_ids: Collection[str]) -> None:
+        """From what still waits to be passed on.  Raises StoreError."""
+        try:
+            self.forwarding.erase(trace_ids)
+        except OSError as error:
+            raise StoreError(
+                f"what waits to be forwarded cannot be rewritten: {error}",
+                "Check the disk and the permissions of the data folder, and erase again.",
+            ) from error
 
     def gauges(self) -> dict[str, Callable[[], float]]:
         """What `/metrics` reads at each scrape."""
@@ -267,7 +285,21 @@ class Collector:
             "pipeline": probe("pipeline", pipeline, "what is acknowledged reaches the store"),
             "disk": disk_check(self.config.data_dir, free_min_bytes=FREE_BYTES_MIN),
             "dialects": self._unrecognized,
+            **({"forward": self._forwarded} if self.config.forward else {}),
         }
+
+    def _forwarded(self) -> Finding:
+        """A warning at most: what comes in is taken and stored whatever backends do."""
+        troubles = self.forwarding.troubles()
+        if not troubles:
+            message = f"{len(self.config.forward)} backends take what is forwarded"
+            return Finding(check="forward", status=Status.OK, message=message)
+        return Finding(
+            check="forward",
+            status=Status.WARN,
+            message="; ".join(what for what, _ in troubles),
+            hint=" ".join(dict.fromkeys(hint for _, hint in troubles)),
+        )
 
     def _unrecognized(self) -> Finding:
         """Scopes whose spans look like an agent's and that nothing reads."""
@@ -320,6 +352,11 @@ class Collector:
             writer_id=self._writer_id,
         )
         return lambda: self._writer_for(self.link.get()).insert(rows, flush.events)
+
+    def _forward(self, flush: Flush) -> None:
+        self.forwarding.take(
+            spans=flush.spans, logs=flush.logs, steps=flush.steps, runs=flush.runs
+        )
 
     def _committed(self, entries: Sequence[Entry]) -> None:
         for entry in entries:

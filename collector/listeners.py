@@ -88,7 +88,12 @@ class Listeners:
         self._api = create_app(
             LocalOperations(collector, collector, rules=collector, checks=checks.items()),
             health=self._health,
-            metrics=Metrics(collector.accounting, gauges=collector.gauges(), receiver=stats),
+            metrics=Metrics(
+                collector.accounting,
+                gauges=collector.gauges(),
+                receiver=stats,
+                forwarding=collector.forwarding,
+            ),
             updates=collector.updates,
             version=version("otel-agentrun"),
             keyring=keyring,

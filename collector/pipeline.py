@@ -124,13 +124,16 @@ class Pipeline:
         """`dead_letters` gives those that wait to be stored; `on_runs` hears of written runs.
 
         `on_connected` is called in the fold thread until it raises no StoreError, before anything
+        on_flush: Callable[[Flush], None] = lambda _: None,
         is read from the journal.  `erased` gives what was erased: nothing of it may be stored.
         `of_others` gives those that other collectors wrote of, when the store has others.  `encode`
         makes the rows of a flush and gives what stores them, as `write` would: the rows are made in
         the fold thread, since two threads in turns at the interpreter's lock are slower than one.
         `normalized` has steps that were made elsewhere.  `on_idle` is called in the fold thread now
         and then; `on_control` too, with the events that control is made of as they are read from
-        the journal: they are durable then, and not folded yet.
+        the journal: they are durable then, and not folded yet.  `on_flush` is called in the writer
+        thread once with each flush, before it is written: what it keeps on disk stays known when
+        the journal lets go of it.
         """
         self._journal = journal
         self._assembler = assembler
@@ -151,6 +154,7 @@ class Pipeline:
         self._writing: Future[None] | None = None
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopping = threading.Event()
+        self._on_flush = on_flush
         self._abandon = threading.Event()
         self._connected = False
         self._ended = False
@@ -527,6 +531,7 @@ class Pipeline:
         """What stores one part of a flush."""
         if self._encode is not None:
             try:
+                self._on_flush(flush)
                 return self._encode(part)
             except (ValueError, ArithmeticError, pa.ArrowException):
                 pass  # the writer comes to it, and finds the row

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from collector.config import BoundaryRule, Config, ListenerConfig, PricesConfig, TlsConfig
 from collector.control.control import ControlSettings
+from collector.forward.settings import Backend
 from collector.journal.entry import JournalSettings
 from collector.pipeline import PipelineSettings
 from collector.receiver import decode
@@ -198,6 +200,33 @@ def mappings(config: Config) -> Mappings:
             for each in wanted.spans
         ),
         keys=dict(wanted.keys),
+    )
+
+
+def forward(config: Config) -> tuple[Backend, ...]:
+    def text(path: Path | None) -> str:
+        return "" if path is None else str(path.absolute())
+
+    return tuple(
+        Backend(
+            name=each.name,
+            endpoint=each.endpoint,
+            directory=str((config.data_dir / "forward" / each.name).absolute()),
+            protocol=each.protocol,
+            headers=dict(each.headers),
+            header_files={name: text(path) for name, path in each.headers_file.items()},
+            ca_file=text(each.tls.ca_file),
+            cert_file=text(each.tls.cert_file),
+            key_file=text(each.tls.key_file),
+            compression=each.compression,
+            match=each.match.text if each.match is not None else "",
+            logs=each.logs,
+            enrich=each.enrich,
+            batch_items_max=each.batch_items_max,
+            timeout_secs=each.timeout_secs,
+            buffer_bytes_max=each.buffer_bytes_max,
+        )
+        for each in config.forward
     )
 
 

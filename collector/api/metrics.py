@@ -26,6 +26,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from collector.accounting import Accounting, Histogram, Snapshot, Terms
+from collector.forward.forwarding import Forwarding
 from collector.receiver.stats import ReceiverStats
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
@@ -66,6 +67,7 @@ class Metrics:
         *,
         gauges: Mapping[str, Callable[[], float]] | None = None,
         receiver: ReceiverStats | None = None,
+        forwarding: Forwarding | None = None,
     ) -> None:
         """`gauges`: a function for each metric of `GAUGES` that this collector has."""
         gauges = gauges or {}
@@ -77,6 +79,8 @@ class Metrics:
         self._registry.register(_Threads())
         if receiver is not None:
             self._registry.register(_Requests(receiver))
+        if forwarding is not None:
+            self._registry.register(_Forwarded(forwarding))
         ProcessCollector(registry=self._registry)
 
     def render(self) -> bytes:
@@ -144,6 +148,56 @@ class _Threads(Collector):
         for name, seconds in sorted(spent.items()):
             family.add_metric([name], seconds)
         yield family
+
+    def describe(self) -> list[Metric]:
+        return []
+
+
+class _Forwarded(Collector):
+    """What other OTLP backends got; nothing where none is configured."""
+
+    def __init__(self, forwarding: Forwarding) -> None:
+        self._forwarding = forwarding
+
+    def collect(self) -> Iterator[Metric]:
+        tallies = self._forwarding.tallies()
+        if not tallies:
+            return
+        for name, text, label, counts in (
+            ("agentrun_forwarded", "Items that a backend took.", "signal", "forwarded"),
+            (
+                "agentrun_forward_skipped",
+                "Items that the match expression of a backend leaves out.",
+                "signal",
+                "skipped",
+            ),
+            (
+                "agentrun_forward_dropped",
+                "Items that a backend will never get, by reason.",
+                "reason",
+                "dropped",
+            ),
+            (
+                "agentrun_forward_failures",
+                "Requests that were not taken and are tried again, by reason.",
+                "reason",
+                "failures",
+            ),
+        ):
+            family = CounterMetricFamily(name, text, labels=["backend", label])
+            for backend, tally in tallies.items():
+                for value, number in sorted(getattr(tally, counts).items()):
+                    family.add_metric([backend, value], number)
+            yield family
+        for name, text, gauge in (
+            ("agentrun_forward_pending_bytes", "Bytes on disk that wait.", "pending_bytes"),
+            ("agentrun_forward_pending_items", "Items that wait.", "pending_items"),
+            ("agentrun_forward_lag_seconds", "Age of the oldest item that waits.", "lag_secs"),
+        ):
+            waiting = GaugeMetricFamily(name, text, labels=["backend"])
+            for backend, tally in tallies.items():
+                waiting.add_metric([backend], getattr(tally, gauge))
+            yield waiting
 
     def describe(self) -> list[Metric]:
         return []

@@ -23,6 +23,7 @@ from collector.config.schema import (
     BoundaryRule,
     Config,
     ControlConfig,
+    ForwardConfig,
     JournalConfig,
     ListenerConfig,
     LogConfig,
@@ -36,7 +37,14 @@ from collector.config.schema import (
     StoreConfig,
     TlsConfig,
 )
-from collector.config.values import Refused, Secret, SecretUrl, check_key, masked
+from collector.config.values import (
+    Refused,
+    Secret,
+    SecretUrl,
+    check_key,
+    header_value,
+    masked,
+)
 from otel_agentrun.redact import detectors as redact_detectors
 
 __all__ = [
@@ -46,6 +54,7 @@ __all__ = [
     "BoundaryRule",
     "Config",
     "ControlConfig",
+    "ForwardConfig",
     "JournalConfig",
     "ListenerConfig",
     "LogConfig",
@@ -105,7 +114,9 @@ def load(
     config: Config = reader.section(Config, None, document, "")
     url = config.store.url or SecretUrl(f"chdb://{config.data_dir.absolute()}/store")
     config = dataclasses.replace(config, store=dataclasses.replace(config.store, url=url))
-    used = frozenset(key.key_env for key in config.auth.keys)
+    used = frozenset(key.key_env for key in config.auth.keys) | {
+        variable for backend in config.forward for variable in backend.headers_env.values()
+    }
     environment.unknown_variables(env, used, problems)
     known = redact_detectors() if detectors is None else detectors
     # A setting that could not be read stands at its default: nothing more is known about it.
@@ -117,8 +128,12 @@ def load(
         for index, key in enumerate(config.auth.keys)
     )
     problems.extend(checks.same_keys(keys, reader.places))
+    forward = tuple(
+        _with_headers(backend, f"forward[{index}]", env, reader.places, problems)
+        for index, backend in enumerate(config.forward)
+    )
     raise_all(problems)
-    return dataclasses.replace(config, auth=AuthConfig(keys=keys))
+    return dataclasses.replace(config, auth=AuthConfig(keys=keys), forward=forward)
 
 
 def within(key: str) -> set[str]:
@@ -143,6 +158,35 @@ def _read(path: Path, problems: list[Problem]) -> Node | None:
         )
         return None
     return parse(text, str(path), problems)
+
+
+def _with_headers(
+    backend: ForwardConfig,
+    at: str,
+    env: Mapping[str, str],
+    places: Places,
+    problems: list[Problem],
+) -> ForwardConfig:
+    """With the values of `headers_env` among its headers."""
+    headers = dict(backend.headers)
+    for header, variable in backend.headers_env.items():
+        value = env.get(variable, "").strip()
+        try:
+            header_value(value)
+        except Refused as refused:
+            key = f"{at}.headers_env.{header}"
+            problems.append(
+                Problem(
+                    place=checks.place_of(key, places),
+                    key=key,
+                    expected=f"{refused.expected} in the variable {variable}",
+                    got=(refused.got or "") if value else "an unset or empty variable",
+                    why=refused.why if value else "the header is read from there at start.",
+                    fix=refused.fix if value else f"set {variable}, or name another variable.",
+                )
+            )
+        headers[header] = Secret(value)
+    return dataclasses.replace(backend, headers=headers, headers_env={})
 
 
 def _digested(

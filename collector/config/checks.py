@@ -5,13 +5,16 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from collector.config.problems import Place, Problem
 from collector.config.reader import Places
 from collector.config.schema import ApiKey, Config, MappingsConfig
+from collector.config.values import is_loopback
 
 Check = Callable[[Config, Places], Iterator[Problem]]
 
@@ -324,6 +327,63 @@ def _headers(config: Config, places: Places, tenancy: Collection[str]) -> Iterat
         )  # fmt: skip
 
 
+def _forward(config: Config, places: Places) -> Iterator[Problem]:
+    names: dict[str, int] = {}
+    for index, backend in enumerate(config.forward):
+        at = f"forward[{index}]"
+        if names.setdefault(backend.name, index) != index:
+            yield _problem(
+                places, f"{at}.name", "a name of its own", f"`{backend.name}` a second time",
+                "two backends cannot share a folder.", "rename one of them.",
+            )  # fmt: skip
+        port = urlsplit(backend.endpoint).port
+        host = urlsplit(backend.endpoint).hostname or ""
+        for name, (own_host, own_port) in config.ports.items():
+            if port == own_port and is_loopback(host) and (
+                is_loopback(own_host) or own_host in ("0.0.0.0", "::")
+            ):  # fmt: skip
+                yield _problem(
+                    places, f"{at}.endpoint", "another process", f"`{backend.endpoint}`",
+                    f"this collector listens there itself (`{name}.address`); spans would come"
+                    " back for ever.", "name the backend's own address.",
+                )  # fmt: skip
+        for name, count in Counter(
+            header.lower()
+            for given in (backend.headers, backend.headers_env, backend.headers_file)
+            for header in given
+        ).items():
+            if re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) is None:
+                yield _problem(
+                    places, f"{at}.headers", "header names", f"`{name}`",
+                    "no request can carry such a header.", "write a name such as `x-api-key`.",
+                )  # fmt: skip
+            if count > 1:
+                yield _problem(
+                    places, f"{at}.headers", "each header once", f"`{name}` {count} times",
+                    "only one of them could have an effect.", "keep one of them.",
+                )  # fmt: skip
+        tls = backend.tls
+        files = {"ca_file": tls.ca_file, "cert_file": tls.cert_file, "key_file": tls.key_file}
+        for field, path in files.items():
+            if path is not None and not _readable(path):
+                yield _problem(
+                    places, f"{at}.tls.{field}", "a readable file", f"`{path}`",
+                    "the backend is checked with it, or checks the collector.",
+                    "correct the path (it counts from the working directory) or its permissions.",
+                )  # fmt: skip
+        if (tls.cert_file is None) != (tls.key_file is None):
+            yield _problem(
+                places, f"{at}.tls", "`cert_file` and `key_file`, or neither", "one of the two",
+                "a certificate is of no use without its key.", "add the other one.",
+            )  # fmt: skip
+        if any(files.values()) and not backend.endpoint.startswith("https:"):
+            yield _problem(
+                places, f"{at}.tls", "an `https://` endpoint", f"`{backend.endpoint}`",
+                "plain text is sent to it, whatever the certificates.",
+                "write `https://`, or delete `tls`.",
+            )  # fmt: skip
+
+
 CHECKS: Final[tuple[Check, ...]] = (
-    _exposed, _ports, _tls, _keys, _sizes, _store, _prices, _mappings,
+    _exposed, _ports, _tls, _keys, _sizes, _store, _prices, _mappings, _forward,
 )  # fmt: skip

@@ -18,12 +18,14 @@ from collector.config.values import (
     Days,
     Digest,
     Glob,
+    HeaderValue,
     Host,
     Identifier,
     Key,
     KeyGlob,
     Name,
     Origin,
+    OtlpUrl,
     Pattern,
     Range,
     RuleName,
@@ -386,6 +388,53 @@ class ControlConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardTlsConfig:
+    """For `https://` endpoints. PEM files; without them the well-known authorities are trusted."""
+
+    ca_file: Path | None = None
+    """Certificate authorities to trust instead."""
+    cert_file: Path | None = None
+    """Certificate to show to the backend."""
+    key_file: Path | None = None
+    """Private key of that certificate, without a passphrase."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardConfig:
+    """One OTLP backend that spans are passed on to (docs/forwarding.md)."""
+
+    name: RuleName
+    """What metrics and logs call it; also the name of its folder in `<data_dir>/forward`."""
+    endpoint: OtlpUrl
+    """`http://host:4317` (plain text) or `https://host:4317`; `/v1/traces` is added for HTTP."""
+    protocol: Literal["grpc", "http"] = "grpc"
+    """OTLP/gRPC, or OTLP/HTTP with protobuf."""
+    headers: Mapping[Name, HeaderValue] = field(default_factory=dict)
+    """Header -> value; prefer one of the next two for secrets."""
+    headers_env: Mapping[Name, Name] = field(default_factory=dict)
+    """Header -> environment variable that holds the value."""
+    headers_file: Mapping[Name, Path] = field(default_factory=dict)
+    """Header -> file that holds the value; read again when the backend refuses it."""
+    tls: ForwardTlsConfig = ForwardTlsConfig()
+    """Certificates."""
+    compression: Literal["gzip", "none"] = "gzip"
+    """How requests are compressed."""
+    match: Match | None = None
+    """Match expression over a span and its run (docs/forwarding.md); none: everything."""
+    logs: bool = False
+    """Pass log records on too."""
+    enrich: bool = True
+    """Add what is known of a span's run (`agentrun.run.id`, step kind, agent, cost, ...). Switch it
+    off where the backend is an agentrun collector, which finds out by itself."""
+    batch_items_max: Annotated[int, Range(1, 100_000, "a request holds at least one item.")] = 2000
+    """Spans or log records in one request; it also stays below 3 MiB."""
+    timeout_secs: Secs = 10.0
+    """Seconds a request may take before it is tried again."""
+    buffer_bytes_max: Bytes = 256 * MIB
+    """Bytes on disk that wait for this backend; past them the oldest are dropped and counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
     """What the collector says about itself, on standard error."""
 
@@ -421,6 +470,8 @@ class Config:
     """In-house conventions."""
     rules: RulesConfig = RulesConfig()
     """Budgets, loops and policies."""
+    forward: tuple[ForwardConfig, ...] = ()
+    """OTLP backends that get what comes in, redacted."""
     control: ControlConfig = ControlConfig()
     """Directives to running agents."""
     log: LogConfig = LogConfig()

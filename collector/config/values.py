@@ -135,6 +135,30 @@ def _host(text: str) -> None:
         )
 
 
+def _otlp_url(text: str) -> None:
+    try:
+        parts = urlsplit(text)
+        ok = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        ok = ok and not (parts.query or parts.fragment or parts.username or parts.password)
+    except ValueError:
+        ok = False
+    if not ok:
+        raise Refused(
+            "`http://` or `https://`, a host, and a port from 1 to 65535 or none",
+            "requests are sent there; keys belong in `headers`.",
+            "write `http://localhost:4317`, `https://otlp.example.com:4317` or, for HTTP, "
+            "`https://otlp.example.com/otlp`.", got=f"`{masked(text)}`",
+        )  # fmt: skip
+
+
+def header_value(text: str) -> None:
+    if not text or not text.isascii() or not text.isprintable():
+        raise Refused(
+            "printable ASCII characters", "a header can carry no others.",
+            "write the value as the backend's manual has it.", got=f"{len(text)} characters",
+        )  # fmt: skip
+
+
 def _pattern(text: str) -> None:
     why = "the pattern looks for secrets in every value."
     try:
@@ -230,6 +254,8 @@ Days = Annotated[int, Range(1, 36_500, "rows older than this are deleted.")]
 Address = Annotated[str, Format("host:port", _address)]
 StoreUrl = Annotated[SecretUrl, Format("URL", _store_url)]
 Origin = Annotated[str, Format("origin", _origin)]
+OtlpUrl = Annotated[str, Format("URL", _otlp_url)]
+HeaderValue = Annotated[Secret, Format("secret", header_value)]
 Host = Annotated[str, Format("host", _host)]
 Pattern = Annotated[str, Format("regular expression", _pattern)]
 RuleName = Annotated[str, Format("rule name", _rule_name)]
