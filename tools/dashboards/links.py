@@ -1,0 +1,50 @@
+"""Where a click leads: from many runs to some to one, keeping time and filters."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from grafana_foundation_sdk.builders.dashboard import DashboardLink
+from grafana_foundation_sdk.models.dashboard import DashboardLinkType
+
+from collector.dashboards.query import Column
+from collector.dashboards.scope import FILTERS
+
+TAG: Final = "agentrun"
+_TIME: Final = "${__url_time_range}"
+_SOURCE: Final = "${ds:queryparam}&${database:queryparam}"
+_KEPT: Final = "&".join(f"${{{name}:queryparam}}" for name in (*FILTERS, "level"))
+
+
+def across() -> DashboardLink:
+    """In the head of every dashboard: the others, with time and variables."""
+    return (
+        DashboardLink("agentrun")
+        .type(DashboardLinkType.DASHBOARDS)
+        .tags([TAG])
+        .as_dropdown(True)
+        .include_vars(True)
+        .keep_time(True)
+        .icon("external link")
+        .url("")
+        .tooltip("")
+    )
+
+
+def of_column(column: Column, *, many: bool) -> list[dict[str, Any]]:
+    """Links of a table's cells.  `many`: the dashboard has the filters of many runs."""
+    value = "${__value.raw}"
+    kept = f"&{_KEPT}" if many else ""
+    if column.link == "run":
+        url = f"/d/agentrun-run?var-run={value}&{_SOURCE}&{_TIME}"
+        return [{"title": "Open the run", "url": url}]
+    if column.link.startswith("runs:"):  # runs of which a filter has this value
+        name = column.link.removeprefix("runs:")
+        rest = "&".join(
+            f"${{{other}:queryparam}}" for other in (*FILTERS, "level") if other != name
+        )
+        kept = f"&{rest}" if many else ""
+        url = f"/d/agentrun-runs?var-{name}={value}&{_SOURCE}{kept}&{_TIME}"
+        return [{"title": f"Runs of this {name.replace('_', ' ')}", "url": url}]
+    assert not column.link, f"unknown link {column.link!r} of column {column.name}"
+    return []
