@@ -1,7 +1,7 @@
-"""Events of live runs, as OTLP log records, at once: from a thread of its own.
+"""Events of live runs, at once: up the control stream, or as OTLP log records.
 
-The application only appends to a bounded queue; a full one drops the newest and counts it.  The
-thread collects for `INTERVAL_SECS`, so that the start and the end of a short step are one record
+The application only appends to a bounded queue; a full one drops the newest and counts it.  A
+thread collects for `INTERVAL_SECS`, so that the start and the end of a short step are one event
 and a busy application sends batches.  It also sends heartbeats of open runs: when they stop, the
 collector knows that the process is gone.
 """
@@ -16,17 +16,23 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 from opentelemetry import context as otel_context
 from opentelemetry._logs import LogRecord
 from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
+from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
+    NonRecordingSpan,
+    SpanContext,
+    set_span_in_context,
+)
 
 from otel_agentrun import semconv
 from otel_agentrun.current import RunScope
+from otel_agentrun.log_wire import Event
 from otel_agentrun.meter import NANO, Totals
 
 __all__ = ["Emitter"]
@@ -58,6 +64,19 @@ class Record(NamedTuple):
     """It tells that a step began: of no interest once the same batch tells how it ended."""
 
 
+class Stream(Protocol):
+    """What events go up first: `control.ControlClient`."""
+
+    def start(self) -> None:
+        """Connect; again: nothing."""
+
+    def take(self, events: Sequence[Event]) -> bool:
+        """`False`: they have to leave in another way."""
+
+    def close(self, secs: float) -> list[Event]:
+        """What it took and could not deliver."""
+
+
 class Beat:
     """An open run, and when its next heartbeat is due (monotonic seconds)."""
 
@@ -74,6 +93,8 @@ class Emitter:
     """Sends through a LoggerProvider of the OpenTelemetry SDK.  Threads may share one."""
 
     def __init__(self, provider: LoggerProvider, *, heartbeat_secs: float = HEARTBEAT_SECS) -> None:
+        self.stream: Stream | None = None
+        """Set it before the first event."""
         self.heartbeat_secs = heartbeat_secs
         self.dropped = 0
         """Events that found the queue full."""
@@ -89,6 +110,8 @@ class Emitter:
     def _reset(self) -> None:
         """As new; in a forked child too: what was queued, and the open runs, are the parent's."""
         self._queue: deque[Record] = deque()
+        self._returned: deque[Event] = deque()
+        """What the stream took and could not deliver."""
         self._beats: dict[int, Beat] = {}
         self._due = time.monotonic() + IDLE_SECS
         """When the next heartbeat is due (monotonic seconds), at the latest."""
@@ -133,8 +156,17 @@ class Emitter:
     def unwatch(self, scope: RunScope) -> None:
         self._beats.pop(id(scope), None)
 
+    def answer(self, name: str, attributes: Mapping[str, Any]) -> None:
+        """Queue an event of no span."""
+        self.emit(name, INVALID_SPAN_CONTEXT, attributes)
+
+    def give_back(self, events: Sequence[Event]) -> None:
+        """These shall leave as log records."""
+        self._returned.extend(events)
+        self._wake.set()
+
     def flush(self, secs: float = EXIT_SECS) -> bool:
-        """Wait until everything that was queued has been handed to the exporter."""
+        """Wait until everything that was queued went up the stream or to the exporter."""
         with self._sent:
             target = self._put
             return self._thread is None or self._sent.wait_for(lambda: self._done >= target, secs)
@@ -144,9 +176,15 @@ class Emitter:
         atexit.unregister(self.close)
         if self._closed:
             return
+        deadline = time.monotonic() + EXIT_SECS
         self.flush()
+        if self.stream is not None:
+            self._returned.extend(self.stream.close(max(deadline - time.monotonic(), 0.0)))
         self._closed = True
         self._wake.set()
+        thread = self._thread
+        if self._returned and thread is not None:
+            thread.join(max(deadline - time.monotonic(), 0.1))
 
     # ------------------------------------------------------------------ the thread
 
@@ -161,6 +199,8 @@ class Emitter:
                 self._closed = True
                 return
             self._thread = thread
+        if self.stream is not None:
+            self.stream.start()
 
     def _run(self) -> None:
         # What the exporter does is nobody's step.
@@ -175,8 +215,11 @@ class Emitter:
                 self._send()
             except Exception:
                 _log.exception("events_not_sent")
+        self._log([])
 
     def _send(self) -> None:
+        if self._returned:
+            self._log([])
         while self._queue:
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_MAX))]
             over = {
@@ -184,35 +227,43 @@ class Emitter:
                 for each in batch
                 if each.name == semconv.RUN_STEP_EVENT and not each.begins
             }
+            events = []
             for record in batch:
                 if record.begins and record.span.span_id in over:
                     continue
                 try:
-                    self._hand_over(record)
+                    event = _built(record)
                 except Exception:
                     self.dropped += 1
                     _log.exception("event_not_sent name=%s", record.name)
-            self._provider.force_flush(FLUSH_MILLIS)
+                else:
+                    if event is not None:
+                        events.append(event)
+            if self.stream is None or not self.stream.take(events):
+                self._log(events)
             with self._sent:
                 self._done += len(batch)
                 self._sent.notify_all()
 
-    def _hand_over(self, record: Record) -> None:
-        attributes = record.attributes
-        if callable(attributes):
-            built = attributes()
-            if built is None:
-                return
-            attributes = built
-        self._logger.emit(
-            LogRecord(
-                timestamp=record.at_ns,
-                observed_timestamp=record.at_ns,
-                context=set_span_in_context(NonRecordingSpan(record.span), Context()),
-                attributes=attributes,
-                event_name=record.name,
-            )
-        )
+    def _log(self, events: Sequence[Event]) -> None:
+        """Send them, and what the stream gave back, as log records."""
+        returned = [self._returned.popleft() for _ in range(len(self._returned))]
+        for event in (*returned, *events):
+            try:
+                self._logger.emit(
+                    LogRecord(
+                        timestamp=event.at_ns,
+                        observed_timestamp=event.at_ns,
+                        context=set_span_in_context(NonRecordingSpan(event.span), Context()),
+                        attributes=event.attributes,
+                        event_name=event.name,
+                    )
+                )
+            except Exception:
+                self.dropped += 1
+                _log.exception("event_not_sent name=%s", event.name)
+        if returned or events:
+            self._provider.force_flush(FLUSH_MILLIS)
 
     def _beat(self) -> None:
         now = time.monotonic()
@@ -231,6 +282,12 @@ class Emitter:
                 **usage(beat.scope.meter.own(), now - beat.started),
             }
             self.emit(semconv.RUN_HEARTBEAT_EVENT, beat.span, attributes)
+
+
+def _built(record: Record) -> Event | None:
+    name, at_ns, span, given, _ = record
+    attributes = given() if callable(given) else given
+    return None if attributes is None else Event(name, at_ns, span, attributes)
 
 
 def usage(totals: Totals, duration_secs: float) -> dict[str, Any]:

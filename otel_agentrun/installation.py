@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar, cast
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from opentelemetry import _logs as logs_api
 from opentelemetry import trace
@@ -26,15 +27,21 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import Sampler
 
 from otel_agentrun import exporters, price_table, runtime
+from otel_agentrun import guard as model_guard
 from otel_agentrun.content import CHARS_MAX, ContentPolicy, Mode
-from otel_agentrun.emitter import HEARTBEAT_SECS
+from otel_agentrun.control_endpoint import ControlEndpoint, control_endpoint
+from otel_agentrun.emitter import HEARTBEAT_SECS, SCOPE_NAME, Emitter
 from otel_agentrun.exporters import Target
 from otel_agentrun.leaving import Exporter, limit_exit
+from otel_agentrun.log_wire import LogEncoder
 from otel_agentrun.logs import RunLogProcessor
 from otel_agentrun.prices import PriceBook
 from otel_agentrun.processor import AgentRunSpanProcessor
 from otel_agentrun.redact import RedactSettings
 from otel_agentrun.sampling import RecordAll
+
+if TYPE_CHECKING:
+    from otel_agentrun.control import ControlClient
 
 __all__ = ["Installation", "install", "pre_instrument", "uninstall"]
 
@@ -44,6 +51,8 @@ CONTENT: Final = "OTEL_AGENTRUN_CONTENT"
 CONTENT_CHARS_MAX: Final = "OTEL_AGENTRUN_CONTENT_CHARS_MAX"
 LIVE: Final = "OTEL_AGENTRUN_LIVE"
 HEARTBEATS: Final = "OTEL_AGENTRUN_HEARTBEAT_SECS"
+GUARD: Final = "OTEL_AGENTRUN_GUARD"
+MODEL_HOSTS: Final = "OTEL_AGENTRUN_MODEL_HOSTS"
 N = TypeVar("N", int, float)
 P = TypeVar("P")
 
@@ -56,6 +65,8 @@ class Installation:
     """`None` when OpenTelemetry is disabled."""
     logger_provider: LoggerProvider | None = None
     processor: AgentRunSpanProcessor | None = None
+    control: ControlClient | None = None
+    """The control stream; `None` where there is none to be."""
 
     def flush(self, secs: float = 10.0) -> bool:
         """Wait until what has ended so far was handed to the exporters."""
@@ -87,6 +98,9 @@ def install(
     live: bool | None = None,
     heartbeat_secs: float | None = None,
     prices: PriceBook | None = None,
+    control: bool | str | None = None,
+    guard: bool | None = None,
+    model_hosts: Sequence[str] | None = None,
 ) -> Installation:
     """Set up OpenTelemetry with our processor first; a second call returns what the first one did.
 
@@ -97,7 +111,12 @@ def install(
     `content` is `off`, `redacted` (the default) or `full`; `live=False` sends no events of running
     runs.  `record_unsampled` lets runs that are not exported be metered and limited.
 
-    Raises `ValueError` for a setting that makes no sense and `ImportError` without an exporter.
+    `control` is the address of the collector's OTLP/gRPC port, through which it stops runs: beside
+    OTLP by default, where grpcio is installed; `False` for none.  `guard=False` lets model calls of
+    stopped runs pass; `model_hosts` are hosts of models that the guard does not know.
+
+    Raises `ValueError` for a setting that makes no sense and `ImportError` without an exporter, or
+    without grpcio where `control` is asked for.
     """
     global _installed
     with _lock:
@@ -110,6 +129,13 @@ def install(
                 settings=redaction,
             )
             target = Target(endpoint=endpoint, headers=dict(headers or {}))
+            hosts = _hosts(model_hosts)
+            is_live = live if live is not None else not _is("false", LIVE)
+            way = control_endpoint(
+                control, endpoint=endpoint, headers=headers,
+                is_default=is_live and logger_provider is None,
+            )  # fmt: skip
+            _look_at(way, is_live)
             known = tracer_provider or _global(trace.get_tracer_provider(), TracerProvider)
             traces = known or TracerProvider(
                 sampler=sampler, resource=_resource(service_name, resource)
@@ -119,7 +145,6 @@ def install(
                 for span_exporter in exporters.span_exporters(target):
                     traces.add_span_processor(BatchSpanProcessor(span_exporter))
                     made.append(span_exporter)
-            is_live = live if live is not None else not _is("false", LIVE)
             logs = logger_provider or _global(logs_api.get_logger_provider(), LoggerProvider)
             if logs is None and is_live:
                 logs = _logs_of(traces, target, made)
@@ -131,6 +156,10 @@ def install(
                 content=policy,
                 heartbeat_secs=heartbeat_secs or _number(HEARTBEATS, HEARTBEAT_SECS),
             )
+            emitter = runtime.active().emitter
+            stream = _stream(way, emitter, logs) if way and emitter and logs else None
+            if guard if guard is not None else not _is("false", GUARD):
+                model_guard.install(hosts)
             _put_first(traces, processor)
             if record_unsampled:
                 _record_all(traces)
@@ -142,7 +171,10 @@ def install(
             if made:
                 limit_exit(made)
             _installed = Installation(
-                tracer_provider=traces, logger_provider=logs, processor=processor
+                tracer_provider=traces,
+                logger_provider=logs,
+                processor=processor,
+                control=stream,
             )
         return _installed
 
@@ -159,6 +191,7 @@ def uninstall() -> None:
             if installed.tracer_provider is not None:
                 _take_off(installed.tracer_provider, installed.processor)
             installed.processor.shutdown()
+        model_guard.uninstall()
         runtime.reset()
 
 
@@ -186,6 +219,52 @@ def _logs_of(traces: TracerProvider, target: Target, made: list[Exporter]) -> Lo
         logs.add_log_record_processor(BatchLogRecordProcessor(exporter))
         made.append(exporter)
     return logs
+
+
+def _look_at(way: ControlEndpoint | None, is_live: bool) -> None:
+    """Raises for a control stream that is asked for and cannot be."""
+    if way is None or not way.is_asked_for:
+        return
+    if not is_live:
+        raise ValueError(
+            "install(control=...): the control stream carries the events of live runs.\n"
+            "  Fix: leave out live=False."
+        )
+    if find_spec("grpc") is None:
+        raise ImportError(
+            "install(control=...): the control stream needs grpcio, which is not installed.\n"
+            "  Fix: pip install 'otel-agentrun[control]'"
+        )
+
+
+def _stream(way: ControlEndpoint, emitter: Emitter, logs: LoggerProvider) -> ControlClient | None:
+    """The control stream; it connects with the first run."""
+    if find_spec("grpc") is None:
+        return None
+    try:
+        from otel_agentrun.control import ControlClient
+    except Exception as trouble:  # protobuf and grpcio of versions that do not fit
+        runtime.warn_of("control_not_installed", trouble)
+        return None
+    resource = logs.resource
+    made = ControlClient(
+        way,
+        runtime.active().verdicts,
+        LogEncoder(resource.attributes, SCOPE_NAME, resource.schema_url),
+        answer=emitter.answer,
+        give_back=emitter.give_back,
+        service_name=str(resource.attributes.get("service.name", "")),
+        sdk_version=runtime.package_version(),
+    )
+    emitter.stream = made
+    return made
+
+
+def _hosts(given: Sequence[str] | None) -> Sequence[str]:
+    if given is not None:
+        return given
+    text = os.environ.get(MODEL_HOSTS, "")
+    return [host.strip() for host in text.split(",") if host.strip()]
 
 
 def _global(found: object, kind: type[P]) -> P | None:

@@ -26,7 +26,9 @@ from typing import Any, Final, Literal, TypeVar, get_args
 
 __all__ = ["Hook", "fire", "has", "on"]
 
-Hook = Literal["start", "step", "finding", "directive", "pause", "resume", "complete", "fail", "kill"]
+Hook = Literal[
+    "start", "step", "finding", "directive", "pause", "resume", "complete", "fail", "kill"
+]
 HOOKS: Final[frozenset[str]] = frozenset(get_args(Hook))
 
 F = TypeVar("F", bound=Callable[..., object])
