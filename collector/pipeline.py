@@ -45,6 +45,10 @@ log = logging.getLogger(__name__)
 BACKOFF_SECS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 IDLE_SECS: Final = 0.05
 HOUSEKEEPING_SECS: Final = 0.5
+JUDGE_SECS: Final = 0.005
+"""Live runs are judged this long after the last time at the earliest."""
+JUDGE_SHARE: Final = 4
+"""And after this many times as long as that took."""
 STUCK_SECS: Final = 3.0
 """How long the end waits for an answer of a store that hangs; the journal has what it was sent."""
 
@@ -120,11 +124,11 @@ class Pipeline:
         normalized: Normalized | None = None,
         on_idle: Callable[[], None] = lambda: None,
         on_control: Callable[[Sequence[Event]], None] = lambda _: None,
+        on_flush: Callable[[Flush], None] = lambda _: None,
     ) -> None:
         """`dead_letters` gives those that wait to be stored; `on_runs` hears of written runs.
 
         `on_connected` is called in the fold thread until it raises no StoreError, before anything
-        on_flush: Callable[[Flush], None] = lambda _: None,
         is read from the journal.  `erased` gives what was erased: nothing of it may be stored.
         `of_others` gives those that other collectors wrote of, when the store has others.  `encode`
         makes the rows of a flush and gives what stores them, as `write` would: the rows are made in
@@ -150,20 +154,21 @@ class Pipeline:
         self._normalized = normalized or Normalized()
         self._on_idle = on_idle
         self._on_control = on_control
+        self._on_flush = on_flush
         self._pending = Pending()
         self._writing: Future[None] | None = None
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._on_flush = on_flush
         self._abandon = threading.Event()
         self._connected = False
         self._ended = False
         self._left = False
-        self._recording: Future[Position] | None = None
-        """Findings of the last flush, on their way into the journal."""
         """`stop` did not wait for what hangs: from now on the journal belongs to others."""
+        self._recording: Future[Position] | None = None
+        """Verdicts of the last flush, on their way into the journal."""
         self._thread = threading.Thread(target=self._run, name="fold", daemon=True)
         self._housekept = 0.0
+        self._judge_again = 0.0
         self.runs_written = 0
         """Rows of runs, counting each time one was written."""
         self.open_runs = 0
@@ -276,6 +281,8 @@ class Pipeline:
         now = time.monotonic()
         if self._due(now):
             self._flush()
+        elif self._assembler.is_urgent and (entry is None or now >= self._judge_again):
+            self._judge(now)
         if now - self._housekept >= HOUSEKEEPING_SECS:
             self._housekept = now
             self._housekeep()
@@ -288,7 +295,16 @@ class Pipeline:
                 return
             command()
 
+    def _judge(self, now: float) -> None:
+        """Ask the rules before the flush is due; what they want to be done comes back through the
+        journal."""
+        self._record(self._assembler.verdicts(), self._assembler.not_recorded)
+        # However many runs are live and however long: most of the time is left for the rest.
+        self._judge_again = now + max(JUDGE_SECS, JUDGE_SHARE * (time.monotonic() - now))
+
     def _wait_secs(self) -> float:
+        if self._assembler.is_urgent:
+            return max(self._judge_again - time.monotonic(), 0.0)
         if not self._pending.since:
             return IDLE_SECS
         left = self._pending.since + self._settings.flush_secs - time.monotonic()
@@ -482,10 +498,8 @@ class Pipeline:
         for key, error in self._assembler.failures:
             log.error("group_not_folded", extra={"group": key}, exc_info=error)
         self._assembler.failures.clear()
-        found = [event for event, _ in changes.findings]
-        self._recording = self._record(found, self._assembler.not_recorded)
-        if self._recording is not None:
-            self._accounting.found(event for event, is_new in changes.findings if is_new)
+        self._recording = self._record(changes.verdicts, self._assembler.not_recorded)
+        self._accounting.found(event for event, is_new in changes.findings if is_new)
         flush = Flush(
             spans=pending.spans,
             logs=pending.logs,
@@ -517,6 +531,7 @@ class Pipeline:
 
         def work() -> None:
             try:
+                self._on_flush(flush)
                 self._store(prepared, pending, flush.runs)
             except BaseException as error:  # the fold thread ends with it
                 writing.set_exception(error)
@@ -531,7 +546,6 @@ class Pipeline:
         """What stores one part of a flush."""
         if self._encode is not None:
             try:
-                self._on_flush(flush)
                 return self._encode(part)
             except (ValueError, ArithmeticError, pa.ArrowException):
                 pass  # the writer comes to it, and finds the row

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from collector.runs.events import RUN_CLOSED, RUN_HEARTBEAT, make_event
+from collector.runs.events import RUN_CLOSED, make_event
 from collector.runs.group import TraceGroup
 from collector.runs.judge import RulesInForce
 from collector.runs.run import Changes, PlacedStep, Removed, Run
@@ -103,6 +103,7 @@ class Assembler:
         self._evicted: OrderedDict[str, int] = OrderedDict()
         """A trace of each open group that was dropped -> its last arrival."""
         self._unknown = Unknown()
+        self._urgent = False
         self.steps = 0
         """Distinct spans in memory."""
         self.failures: list[tuple[str, Exception]] = []
@@ -157,8 +158,9 @@ class Assembler:
                 self._unknown.traces.add(event.trace_id)
             else:
                 self._unknown.runs.add((workspace, event.run_id))
+        is_new = held.group.add_event(event)
         self._touch(held, now_ns)
-        return held.group.add_event(event)
+        return is_new
 
     def unknown(self) -> Unknown:
         """What came since the last call and may have a past in the store."""
@@ -200,6 +202,7 @@ class Assembler:
         removed: list[Removed] = []
         events: list[tuple[Event, str, str]] = []
         findings: list[tuple[Event, bool]] = []
+        verdicts: list[Event] = []
         for held in self._dirty.values():
             try:
                 changes = held.group.changes()
@@ -211,6 +214,7 @@ class Assembler:
             removed += changes.removed
             events += changes.events
             findings += changes.findings
+            verdicts += changes.verdicts
             self._sort(held)
         self._dirty.clear()
         return Changes(
@@ -219,7 +223,31 @@ class Assembler:
             removed=tuple(removed),
             events=tuple(events),
             findings=tuple(findings),
+            verdicts=tuple(verdicts),
         )
+
+    @property
+    def is_urgent(self) -> bool:
+        """An application that can be told to stop has told something since the last `changes`, and
+        there are rules that stop runs."""
+        return self._urgent and self._rules is not None and self._rules.act
+
+    def verdicts(self) -> list[Event]:
+        """What the rules want to be done, now, to runs whose applications are live: to be journaled
+        like those of `changes`, which come later."""
+        found: list[Event] = []
+        self._urgent = False
+        for held in self._dirty.values():
+            group = held.group
+            if not group.is_live:
+                continue
+            try:
+                group.judge()
+            except Exception as error:  # a bug of ours costs one group, not the collector
+                self.failures.append((held.keys[0], error))
+            found += group.verdicts
+            group.verdicts.clear()
+        return found
 
     def quiet(self, now_ns: int, *, everything: bool = False) -> list[Event]:
         """Closing events of the runs that nothing came of for the quiet period.
@@ -238,7 +266,7 @@ class Assembler:
             held.closing = False
 
     def not_recorded(self) -> None:
-        """Findings could not be recorded: `changes` is to give them again."""
+        """Verdicts could not be recorded: `changes` is to give them again."""
         for held in (*self._open.values(), *self._ended.values()):
             if held.group.not_recorded():
                 self._dirty[id(held)] = held
@@ -315,7 +343,7 @@ class Assembler:
                 break
             if held.closing:
                 continue
-            alive = any(e.name == RUN_HEARTBEAT for e in held.group.events.values())
+            alive = held.group.alive
             limit = self._settings.lost_ns if alive else self._settings.quiet_ns
             if silent_ns >= limit or everything:
                 yield held, alive
@@ -348,6 +376,7 @@ class Assembler:
     def _touch(self, held: Held, now_ns: int) -> None:
         held.touched_ns = now_ns
         self._dirty[id(held)] = held
+        self._urgent = self._urgent or held.group.is_live
         # An ended group that hears of something is open until it was folded again.
         self._ended.pop(id(held), None)
         self._open[id(held)] = held

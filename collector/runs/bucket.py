@@ -292,8 +292,19 @@ class Bucket:
         if step.role is RESPONSE and (self.responses is None or key > self.responses[:2]):
             self.responses = (*key, step)
 
+    def supersede(self, before: Step, step: Step) -> None:
+        """A step is now another one that counts alike: what its span says besides is added."""
+        key, labels = step.key, step.labels
+        if labels:
+            entry = self.labels.get(id(labels))
+            if entry is None or key < entry[:2]:
+                self.labels[id(labels)] = (*key, labels)
+        if step.dialect:
+            self.dialects[step.dialect] = self.dialects.get(step.dialect, 0) + 1
+        self.amend(before, step)
+
     def amend(self, before: Step, step: Step) -> None:
-        """A model step is now another one, at the same place."""
+        """A step is now another one, at the same place."""
         if self.last_model is before:
             self.last_model = step
         if self.first_model is before:

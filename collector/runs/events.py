@@ -76,6 +76,15 @@ def event_id(
     return digest.hexdigest()
 
 
+def is_verdict(event: Event) -> bool:
+    """A finding of which something is to be done."""
+    return (
+        event.name == FINDING
+        and event.attributes.get(semconv.FINDING_ACTION) in ("pause", "kill")
+        and semconv.FINDING_WITHDRAWN not in event.attributes
+    )
+
+
 def make_event(
     name: str,
     at_ns: int,

@@ -6,14 +6,15 @@ was last asked.  Restoring one from the store is adding what the store has of it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from collector.runs.bucket import HIDDEN, Node
-from collector.runs.events import RUN_HEARTBEAT, RUN_STARTED
+from collector.runs.events import RUN_HEARTBEAT, RUN_STARTED, RUN_STEP, is_verdict
 from collector.runs.identity import Assembly, assemble, group_id
 from collector.runs.judge import Judge, RulesInForce
 from collector.runs.notes import is_note, noted
+from collector.runs.reports import REPORTED, is_report, reported, with_report
 from collector.runs.run import Changes, PlacedStep, Removed, Run
 from collector.runs.summary import summarize
 from collector.runs.trace import NO_PRICING, Added, Pricing, Trace
@@ -23,6 +24,8 @@ from otel_agentrun.step import COUNTED, Event, Step
 REVISION_SHIFT = 40
 ANNOUNCING = frozenset({RUN_STARTED, RUN_HEARTBEAT})
 """Events by which a run makes itself known before its first span; others only name one."""
+ROUNDS_MAX = 4
+"""Times that the rules are asked in a row while what they find changes a run."""
 
 
 _new = object.__new__
@@ -32,15 +35,23 @@ class TraceGroup:
     """Traces that are folded together, and the events of their runs."""
 
     __slots__ = (
-        "_judge", "_left", "_notes", "_placed", "_pricing", "_written", "events", "open_runs",
-        "size", "traces",
+        "_findings", "_folded", "_judge", "_left", "_notes", "_placed", "_pricing", "_reports",
+        "_written", "alive", "events", "is_live", "open_runs", "size", "traces", "verdicts",
     )  # fmt: skip
 
     def __init__(self, pricing: Pricing = NO_PRICING, rules: RulesInForce | None = None) -> None:
         self.traces: dict[str, Trace] = {}
         self.events: dict[str, Event] = {}
+        self._folded: dict[str, Event] = {}
+        """Those among them that say something about a run; the rest is about steps."""
+        self.alive = False
+        """It has sent heartbeats."""
+        self.is_live = False
+        """Its application tells of runs and steps as they happen: it can be told something, too."""
         self.size = 0
         """Distinct spans."""
+        self._reports: dict[tuple[str, str], Step] = {}
+        """(trace id, span id) -> the step that a report tells of."""
         self._notes: dict[tuple[str, str], list[Event]] = {}
         """(trace id, span id) -> what log records add to that step."""
         self.open_runs = 0
@@ -51,6 +62,11 @@ class TraceGroup:
         self._placed: dict[str, tuple[str, str]] = {}
         """event id -> (run id, group id) it was last written with."""
         self._judge = Judge(rules) if rules is not None else None
+        self._findings: list[tuple[Event, bool]] = []
+        """What the rules have found since the last `changes`, and whether it is new."""
+        self.verdicts: list[Event] = []
+        """Findings of which something is to be done: to be journaled before anything else.  Whoever
+        takes them clears the list."""
         self._left: set[str] = set()
         """Runs that have lost steps to others since the last `changes`; "" is any."""
 
@@ -58,10 +74,9 @@ class TraceGroup:
         """Take one step in; only `DUPLICATE` and `OLDER` change nothing."""
         if self._notes and (notes := self._notes.get((step.trace_id, step.span_id))):
             step = noted(step, notes)
-        trace = self.traces.get(step.trace_id)
-        if trace is None:
-            trace = self.traces[step.trace_id] = Trace(step.trace_id, self._pricing)
-        added = trace.add(step)
+        if self._reports and (report := self._reports.get((step.trace_id, step.span_id))):
+            step = with_report(step, report)
+        added = self._trace(step.trace_id).add(step)
         if added is Added.NEW:
             self.size += 1
             if self._judge is not None:
@@ -72,10 +87,48 @@ class TraceGroup:
         """Take one event in; False when it was known."""
         if event.event_id in self.events:
             return False
+        name = event.name
         self.events[event.event_id] = event
         if is_note(event):
             self._note(event)
+        elif name == RUN_STEP:
+            self.is_live = True
+            if is_report(event):
+                self._report(event)
+        elif name == RUN_HEARTBEAT:
+            self.alive = True
+        else:
+            self._folded[event.event_id] = event
+            self.is_live = self.is_live or name == RUN_STARTED
         return True
+
+    def _trace(self, trace_id: str) -> Trace:
+        trace = self.traces.get(trace_id)
+        if trace is None:
+            trace = self.traces[trace_id] = Trace(trace_id, self._pricing)
+        return trace
+
+    def _report(self, event: Event) -> None:
+        """Its span may be here already, or come later, or never."""
+        key = (event.trace_id, event.span_id)
+        step = reported(event)
+        known = self._reports.get(key)
+        if known is not None and _fullness(known) >= _fullness(step):
+            return
+        self._reports[key] = step
+        trace = self._trace(event.trace_id)
+        node = trace.nodes.get(event.span_id)
+        step = noted(step, self._notes.get(key, ()))
+        if node is None:
+            trace.add(step)
+        elif node.step.version == REPORTED:
+            node.step = step
+            trace.stale = True
+        elif (full := with_report(node.step, step)) is not node.step:
+            node.step = full
+            trace.stale = True
+        if self._judge is not None:
+            self._judge.settled = False
 
     def _note(self, event: Event) -> None:
         """Its step may be here already, or come later."""
@@ -96,8 +149,12 @@ class TraceGroup:
         for run in runs:
             self._written.setdefault(run.run_id, _row_key(run))
             ended = ended and run.ended_at_ns > 0
+        events = list(events)
+        told = {(event.trace_id, event.span_id) for event in events if is_report(event)}
         for step in steps:
-            self.add(step)
+            # A step without a span comes back with its report.
+            if step.version != REPORTED or (step.trace_id, step.span_id) not in told:
+                self.add(step)
         for event in events:
             self.add_event(event)
         if self._judge is not None:
@@ -107,7 +164,11 @@ class TraceGroup:
         """Join two groups: a link, a shared run id or conversation ties their traces."""
         self.traces |= other.traces
         self.events |= other.events
+        self._folded |= other._folded
+        self._reports |= other._reports
         self._notes |= other._notes
+        self.alive = self.alive or other.alive
+        self.is_live = self.is_live or other.is_live
         self._placed |= other._placed
         self._written |= other._written
         self.size += other.size
@@ -150,48 +211,93 @@ class TraceGroup:
 
     def runs(self) -> list[Run]:
         """What the group folds to, now."""
-        return list(self._fold(self.assemblies()).values())
+        assemblies = self.assemblies()
+        return list(self._fold(assemblies, self._events_by_run(assemblies)).values())
 
     def changes(self) -> Changes:
         """What to write since the last call: moved steps and events, all runs, removed runs."""
         assemblies = self.assemblies()
-        runs = self._fold(assemblies)
+        events = self._events_by_run(assemblies)
+        runs = self._fold(assemblies, events)
         steps: list[PlacedStep] = []
         for assembly in assemblies:
             self._place(assembly, runs[assembly.run_id], steps)
         self._hide(assemblies, steps)
-        findings = self._judged(assemblies, runs, steps) if self._judge is not None else ()
+        if self._judge is not None:
+            left, self._left = self._left, set()
+            fresh = steps
+            for _ in range(ROUNDS_MAX):
+                if not self._judged(assemblies, runs, events, fresh, left):
+                    break
+                events = self._events_by_run(assemblies)
+                runs = self._fold(assemblies, events, runs)
+                fresh, left = [], set()
         removed = self._removed(runs, _owners(assemblies))
         self._written = {run_id: _row_key(run) for run_id, run in runs.items()}
         self.open_runs = sum(run.ended_at_ns == 0 for run in runs.values())
-        events = self._moved_events()
+        findings, self._findings = self._findings, []
+        verdicts, self.verdicts = self.verdicts, []
         return Changes(
             steps=tuple(steps),
             runs=tuple(runs.values()),
             removed=removed,
-            events=events,
-            findings=findings,
+            events=self._moved_events(assemblies),
+            findings=tuple(findings),
+            verdicts=tuple(verdicts),
         )
 
+    def judge(self) -> None:
+        """Ask the rules about what came since the last `changes`, which need not be soon: what is
+        to be done about it is then in `verdicts`."""
+        assemblies = self.assemblies()
+        for assembly in assemblies:
+            for bucket in assembly.buckets:
+                placed = bucket.placed_as
+                if placed is not None and placed[0] != assembly.run_id:
+                    return  # steps have moved: `changes` has to say from where
+        events = self._events_by_run(assemblies)
+        runs = self._fold(assemblies, events)
+        fresh = [entry for each in assemblies for entry in self._seen(each, fresh=True)]
+        self._judged(assemblies, runs, events, fresh, ())
+
     def not_recorded(self) -> bool:
-        """Findings of `changes` could not be journaled: whether it has some to give again."""
+        """Verdicts could not be journaled: whether it has some to give again."""
         return self._judge is not None and self._judge.not_recorded()
 
     def _judged(
-        self, assemblies: list[Assembly], runs: dict[str, Run], placed: list[PlacedStep]
-    ) -> tuple[tuple[Event, bool], ...]:
-        """What the rules find that is not recorded yet, and whether it is new."""
-        assert self._judge is not None
-        left, self._left = self._left, set()
-        events = self._events_by_run(assemblies)
-        return tuple(
-            self._judge.judge(assemblies, runs, placed, left, self._whole, events, self.size)
-        )
+        self,
+        assemblies: list[Assembly],
+        runs: dict[str, Run],
+        events: dict[str, list[Event]],
+        placed: Iterable[PlacedStep],
+        left: Collection[str],
+    ) -> bool:
+        """Whether the rules have found something that is on a run from now on.
 
-    def _whole(self, assembly: Assembly) -> Iterator[PlacedStep]:
-        """All steps of a run as rules see them, the roots of its child runs included."""
+        What is to be done about is a decision, and comes back through the journal; all else would
+        be found again.
+        """
+        assert self._judge is not None
+        found = self._judge.judge(assemblies, runs, placed, left, self._seen, events, self.size)
+        self._findings += found
+        changed = False
+        for event, _ in found:
+            if is_verdict(event):
+                self.verdicts.append(event)
+            else:
+                changed = True
+                self.events[event.event_id] = self._folded[event.event_id] = event
+        return changed
+
+    def _seen(self, assembly: Assembly, *, fresh: bool = False) -> Iterator[PlacedStep]:
+        """All steps of a run as rules see them, or those since the last `changes`; the roots of its
+        child runs included."""
         root = assembly.root if assembly.parent is not None else None
-        nodes = [node for bucket in assembly.buckets for node in bucket.nodes]
+        nodes = [
+            node
+            for bucket in assembly.buckets
+            for node in (bucket.fresh if fresh else bucket.nodes)
+        ]
         for node in nodes:
             step = node.step
             if step is root:
@@ -212,23 +318,34 @@ class TraceGroup:
                     step=child.root, run_id=assembly.run_id, group_id="", revision=0, counted=False
                 )
 
-    def _fold(self, assemblies: list[Assembly]) -> dict[str, Run]:
+    def _fold(
+        self,
+        assemblies: list[Assembly],
+        events: Mapping[str, list[Event]],
+        before: Mapping[str, Run] | None = None,
+    ) -> dict[str, Run]:
+        """`before` are the same runs without the newest events: their budgets are kept."""
         identifier, revision = self.group_id, self.revision
-        events = self._events_by_run(assemblies)
         runs: dict[str, Run] = {}
         for run in assemblies:
             if run.parent is None:
                 runs |= summarize(run, identifier, events, self._pricing, revision)
+        for run_id, known in (before or {}).items():
+            entry: Any = runs[run_id]  # not handed out yet
+            entry.budgets = known.budgets
         return runs
 
-    def _events_by_run(self, assemblies: list[Assembly]) -> dict[str, list[Event]]:
+    def _events_by_run(
+        self, assemblies: list[Assembly], events: Mapping[str, Event] | None = None
+    ) -> dict[str, list[Event]]:
         """Events by the run they are of: named by id, by the span they are in, by their trace."""
         found: dict[str, list[Event]] = {}
-        if not self.events or not assemblies:
+        events = self._folded if events is None else events
+        if not events or not assemblies:
             return found
         known = {run.run_id for run in assemblies}
         owners = _owners(assemblies)
-        for event in self.events.values():
+        for event in events.values():
             run_id = event.run_id
             if run_id not in known:
                 run_id = self._owner(owners, event.trace_id, event.span_id)
@@ -246,7 +363,7 @@ class TraceGroup:
         buckets = sorted(trace.tops.values(), key=lambda b: (b.start_ns, b.top_span_id))
         return next((owners[id(b)] for b in buckets if id(b) in owners), "")
 
-    def _moved_events(self) -> tuple[tuple[Event, str, str], ...]:
+    def _moved_events(self, assemblies: list[Assembly]) -> tuple[tuple[Event, str, str], ...]:
         """(event, run id, group id) of events that are new, or belong to another run than before:
         they may come before the spans that say whose they are."""
         if not self.events:
@@ -254,7 +371,7 @@ class TraceGroup:
         identifier = self.group_id
         run_of = {
             event.event_id: run_id
-            for run_id, events in self._events_by_run(self.assemblies()).items()
+            for run_id, events in self._events_by_run(assemblies, self.events).items()
             for event in events
         }
         moved = []
@@ -355,6 +472,11 @@ class TraceGroup:
                 )
             )
         return tuple(removed)
+
+
+def _fullness(step: Step) -> tuple[int, str, str]:
+    """Of two reports of one span the later, fuller one counts."""
+    return (step.end_ns, step.result_digest, repr(step))
 
 
 def _row_key(run: Run) -> tuple[int, str]:

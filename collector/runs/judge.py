@@ -43,6 +43,11 @@ class RulesInForce:
         self.ruleset = ruleset
         self.price = price
 
+    @property
+    def act(self) -> bool:
+        """Whether any of them pauses or stops runs."""
+        return self.ruleset.acts
+
 
 class Judge:
     """The rules of one group.  `settled`: nothing has come since it was read back from the store,

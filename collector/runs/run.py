@@ -212,4 +212,6 @@ class Changes:
     events: tuple[tuple[Event, str, str], ...] = ()
     """(event, run id, group id)."""
     findings: tuple[tuple[Event, bool], ...] = ()
-    """What rules found, to be journaled, and whether it is new: not folded yet."""
+    """What rules found, and whether it is new."""
+    verdicts: tuple[Event, ...] = ()
+    """Those of them that something is to be done about: to be journaled, and not folded yet."""

@@ -11,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from operator import attrgetter
+from typing import Final
 
 from collector.runs.bucket import REWRITE, Bucket, Node, Price, ToolPrice
 from collector.runs.calls import Call, CallCost, join, merge, same_call, sibling_key
 from collector.runs.functions import as_asked
+from collector.runs.reports import REPORTED
 from otel_agentrun.dialects.kinds import FUNCTION, MODEL, RUN, TOLD, TOOL
 from otel_agentrun.step import Step, Usage
 
@@ -62,6 +65,20 @@ def _no_price(_: Usage, __: str, ___: str, ____: int) -> tuple[int | None, str]:
 NO_PRICING = Pricing(model=_no_price, tool=lambda _: None)
 
 
+_counts: Final = attrgetter(
+    "kind", "role", "parent_span_id", "scope", "name", "start_ns", "end_ns", "status", "error_type",
+    "run_id", "agent_name", "provider", "model", "usage", "response_id", "tool_name",
+    "arguments_digest", "result_digest", "attempt", "handoff_to", "cost_nano_usd",
+    "payment_nano_usd", "revenue_nano_usd", "endpoint", "links",
+)  # fmt: skip
+"""What a trace and its buckets have added up or sorted a step by."""
+
+
+def _exchange(call: Call, before: Step, step: Step) -> None:
+    steps = call.find().steps
+    steps[next(at for at, each in enumerate(steps) if each is before)] = step
+
+
 class Trace:
     """All steps of one trace id."""
 
@@ -104,6 +121,9 @@ class Trace:
                 return Added.DUPLICATE
             if known.step.version > step.version:
                 return Added.OLDER
+            if known.step.version == REPORTED:
+                self.supersede(known, step)
+                return Added.NEW
             known.step = step
             self.stale = True
             return Added.NEWER
@@ -122,6 +142,23 @@ class Trace:
                 self._look_above(waiting, parent)
         return Added.NEW
 
+    def supersede(self, node: Node, step: Step) -> None:
+        """A step that a report told of has its span now: nearly always it counts alike, anything
+        else is counted anew."""
+        before, node.step = node.step, step
+        self.stale = self.stale or _counts(before) != _counts(step)
+        if self.stale:
+            return
+        if node.call is not None:
+            _exchange(node.call, before, step)
+        if step.tool_requests:
+            self._ask(step)
+        bucket = node.bucket.find()
+        if bucket.top is before:
+            bucket.top = step
+        bucket.supersede(before, step)
+        node.touch()
+
     def amend(self, step: Step) -> None:
         """Put a step in the place of its span's, from which it differs in what notes can say."""
         node = self.nodes[step.span_id]
@@ -132,8 +169,7 @@ class Trace:
             self.stale = True  # the call is counted, priced and perhaps told from others by it
         if self.stale or node.call is None:
             return
-        steps = node.call.find().steps
-        steps[next(at for at, each in enumerate(steps) if each is before)] = step
+        _exchange(node.call, before, step)
         node.bucket.find().amend(before, step)
         node.touch()
 

@@ -87,6 +87,11 @@ class Ruleset:
             name for rule in self._matched if rule.match is not None for name in rule.match.names
         )
         """What the rules look at to see whether they apply."""
+        self.acts = any(
+            not rule.dry_run and not rule.escalate.keys().isdisjoint(("pause", "kill"))
+            for rule in self.rules
+        )
+        """Some pause or stop runs."""
         self._selected: dict[tuple[bool, ...], Selected] = {}
 
     def select(self, names: Mapping[str, object]) -> Selected:

@@ -26,7 +26,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     files = map(str, sorted(captures.folder(STUCK).glob("*.otlp.json")))
     report = agentrun("ingest", *files, "--store", url, "--json")
     assert all(terms["pending"] == 0 for terms in report["signals"].values())
-    assert report["signals"]["events"]["stored"] >= 1
     return url
 
 

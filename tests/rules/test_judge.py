@@ -26,7 +26,7 @@ def rules(*wanted: object) -> RulesInForce:
 
 
 class Collected:
-    """An assembler whose findings come back to it, as through the journal."""
+    """An assembler whose verdicts come back to it, as through the journal."""
 
     def __init__(self, in_force: RulesInForce) -> None:
         self.assembler = Assembler(pricing=PRICING, rules=in_force)
@@ -45,13 +45,14 @@ class Collected:
     def settle(self) -> None:
         for _ in range(5):
             changes = self.fold()
-            if not changes.findings:
-                return
             for event, is_new in changes.findings:
                 self.recorded.append(event)
                 self.new += is_new
+            if not changes.verdicts:
+                return
+            for event in changes.verdicts:
                 assert self.assembler.add_event(event, 1)
-        raise AssertionError("findings lead to findings without end")
+        raise AssertionError("verdicts lead to verdicts without end")
 
     def fold(self) -> Changes:
         changes = self.assembler.changes()
@@ -142,11 +143,33 @@ def test_what_could_not_be_journaled_is_given_again() -> None:
     collected = Collected(rules(LOOP))
     for step in looping(4):
         collected.assembler.add([step], 1)
-    lost = collected.fold().findings
+    collected.assembler.changes()
+    collected.assembler.add(looping(2, first=6), 1)  # six: to be killed
+    lost = collected.fold().verdicts
     assert lost
-    assert collected.fold().findings == ()  # on its way
+    assert collected.fold().verdicts == ()  # on its way
     collected.assembler.not_recorded()
-    assert [event for event, _ in collected.fold().findings] == [event for event, _ in lost]
+    assert collected.fold().verdicts == lost
+
+
+def test_live_runs_are_judged_before_the_flush() -> None:
+    """S1.11: a run whose application can be told to stop is not kept waiting for the store; what
+    is found then is found once."""
+    collected = Collected(rules(LOOP))
+    collected.assembler.add(looping(6), 1)
+    assert collected.assembler.verdicts() == []  # nobody is there to be told
+    started = Event(
+        event_id="s", name=semconv.RUN_STARTED_EVENT, at_ns=5, trace_id=TRACE, run_id=TRACE
+    )
+    collected.assembler.add_event(started, 1)
+    assert collected.assembler.is_urgent
+    [verdict] = collected.assembler.verdicts()
+    assert verdict.attributes[semconv.FINDING_ACTION] == "kill"
+    assert not collected.assembler.is_urgent
+    collected.take([verdict])
+
+    assert collected.new == 1
+    assert len(collected.runs[TRACE].findings) == 1
 
 
 def test_new_rules_apply_to_open_runs() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from collector.runs import events as names
 from collector.runs.events import make_event
 from collector.runs.notes import note
+from otel_agentrun import semconv
 from otel_agentrun.step import Event, Kind, Role, Status, Step, ToolRequest, Usage
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -127,6 +129,42 @@ def a_note(
     kept = note(record, said)
     assert kept is not None
     return kept
+
+
+def a_report(step: Step) -> Event:
+    """What an application tells of a step, with the attributes that our SDK sends."""
+    usage = step.usage or Usage()
+    said = {
+        semconv.RUN_ID: step.run_id,
+        semconv.STEP_PHASE: "ended",
+        semconv.STEP_NAME: step.name,
+        semconv.STEP_KIND: step.kind.value,
+        semconv.STEP_STATUS: step.status.value,
+        semconv.STEP_PARENT_SPAN_ID: step.parent_span_id,
+        semconv.STEP_START_UNIX_NS: step.start_ns,
+        semconv.STEP_END_UNIX_NS: step.end_ns,
+        semconv.ERROR_TYPE: step.error_type,
+        semconv.GEN_AI_AGENT_NAME: step.agent_name,
+        semconv.GEN_AI_PROVIDER_NAME: step.provider,
+        semconv.GEN_AI_REQUEST_MODEL: step.model,
+        semconv.GEN_AI_RESPONSE_ID: step.response_id,
+        semconv.GEN_AI_USAGE_INPUT_TOKENS: usage.input_tokens,
+        semconv.GEN_AI_USAGE_OUTPUT_TOKENS: usage.output_tokens,
+        semconv.GEN_AI_TOOL_NAME: step.tool_name,
+        semconv.TOOL_ARGUMENTS_HASH: step.arguments_digest,
+        semconv.TOOL_RESULT_HASH: step.result_digest,
+    }
+    return replace(
+        make_event(
+            names.RUN_STEP,
+            step.end_ns,
+            trace_id=step.trace_id,
+            run_id=step.run_id,
+            attributes={k: str(v) for k, v in said.items() if v not in (None, "")},
+        ),
+        span_id=step.span_id,
+        event_id=f"report-{step.trace_id}-{step.span_id}-{step.end_ns}",
+    )
 
 
 def _any_event(rng: random.Random, number: int) -> Event:
