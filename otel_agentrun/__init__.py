@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from otel_agentrun.runs import Run, current_run, run
     from otel_agentrun.sampling import RecordAll
     from otel_agentrun.steps import handoff, model, plan, retrieve, tool, validate
+    from otel_agentrun.stopping import NotApprovedError, RunStopped, RunStoppedError, stopped_by
     from otel_agentrun.wrapping import wrap
 
 __all__ = [
@@ -35,10 +36,13 @@ __all__ = [
     "AgentRunSpanProcessor",
     "ContentPolicy",
     "Installation",
+    "NotApprovedError",
     "RecordAll",
     "Run",
     "RunLogFilter",
     "RunLogProcessor",
+    "RunStopped",
+    "RunStoppedError",
     "Totals",
     "attached",
     "current_run",
@@ -52,6 +56,7 @@ __all__ = [
     "plan",
     "retrieve",
     "run",
+    "stopped_by",
     "tool",
     "uninstall",
     "validate",
@@ -63,10 +68,13 @@ _MODULES: Final = {
     "AgentRunSpanProcessor": "processor",
     "ContentPolicy": "content",
     "Installation": "installation",
+    "NotApprovedError": "stopping",
     "RecordAll": "sampling",
     "Run": "runs",
     "RunLogFilter": "logs",
     "RunLogProcessor": "logs",
+    "RunStopped": "stopping",
+    "RunStoppedError": "stopping",
     "Totals": "meter",
     "attached": "current",
     "current_run": "runs",
@@ -80,6 +88,7 @@ _MODULES: Final = {
     "plan": "steps",
     "retrieve": "steps",
     "run": "runs",
+    "stopped_by": "stopping",
     "tool": "steps",
     "uninstall": "installation",
     "validate": "steps",

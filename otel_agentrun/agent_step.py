@@ -7,19 +7,22 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping
 from contextvars import Token
-from typing import Any, ClassVar, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, SpanKind, StatusCode, set_span_in_context
 
-from otel_agentrun import current, retries, runtime, semconv
+from otel_agentrun import current, enforcement, retries, runtime, semconv
 from otel_agentrun.current import Turns
 from otel_agentrun.errors import FAILED, Failure, failure
 from otel_agentrun.functions import decorated
 from otel_agentrun.span_view import put, raw
 from otel_agentrun.step import Status
 from otel_agentrun.telling import Telling
+
+if TYPE_CHECKING:
+    from otel_agentrun.local_rules import WatchedRun
 
 __all__ = ["AgentStep"]
 
@@ -92,10 +95,26 @@ class AgentStep(Telling):
         self.end(error)
 
     async def __aenter__(self) -> Self:
+        await self.ready()
         return self.__enter__()
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.__exit__(kind, error, trace)
+
+    async def ready(self) -> None:
+        """Wait while the run is paused, or what the step is about to do is not approved.
+
+        Raises RunStopped.  For code that can await; elsewhere the step's start waits, if it can.
+        """
+        scope = enforcement.here()
+        if scope is not None:
+            if runtime.active().verdicts.active:
+                await enforcement.check_async(scope)
+            if scope.watched is not None:
+                await self._approved(scope.watched)
+
+    async def _approved(self, watched: WatchedRun) -> None:
+        """What a kind of step has to ask of a run's rules before it begins."""
 
     def __call__(self, function: F) -> F:
         """Decorate a function: each call is a step like this one."""

@@ -62,6 +62,7 @@ class RunScope:
     parent_id: str
     root_id: str
     meter: Meter
+    implicit: bool
 
     def __init__(
         self,
@@ -77,8 +78,9 @@ class RunScope:
         """`run_id` is "" until the run's own span has one: see `bind`.  `implicit`: nobody opened
         it with `run()`, an instrumentation's spans make it one."""
         self.parent = parent
-        self.parent_id = parent_id or (parent.run_id if parent is not None else "")
-        self.root_id = parent.root_id if parent is not None else self.parent_id
+        above = None if parent is not None and parent.implicit else parent  # not told of
+        self.parent_id = parent_id or (above.run_id if above is not None else "")
+        self.root_id = above.root_id if above is not None else self.parent_id
         self.agent_name = agent_name
         self.remote = remote
         self.implicit = implicit
@@ -157,7 +159,7 @@ def continue_run(
 def current(context: Context | None = None) -> RunScope | None:
     """The innermost run that encloses this code and has not ended."""
     scope: Any = otel_context.get_value(KEY, context)
-    while scope is not None and scope.ended:
+    while scope is not None and (scope.ended or scope.implicit):
         scope = scope.parent
     return scope  # type: ignore[no-any-return]  # only `within` sets the key
 

@@ -28,6 +28,7 @@ class Target(Protocol):
 
     def given(self, arguments: Mapping[str, Any]) -> None: ...
     def returned(self, value: Any) -> None: ...
+    async def ready(self) -> None: ...
     def begin(self) -> Turns: ...
     def end(self, error: BaseException | None = None) -> None: ...
     def __enter__(self) -> Any: ...
@@ -81,6 +82,7 @@ def _plain(function: Callable[..., Any], start: Start) -> Callable[..., Any]:
 def _coroutine(function: Callable[..., Awaitable[Any]], start: Start) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         step = start(args, kwargs)
+        await step.ready()
         with step:
             value = await function(*args, **kwargs)
             step.returned(value)
@@ -134,6 +136,7 @@ def _async_generator(
 ) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         step = start(args, kwargs)
+        await step.ready()
         turns = step.begin()
         items: list[Any] = []
         try:

@@ -7,12 +7,18 @@ counts the first that ends.
 
 from __future__ import annotations
 
+import weakref
 from typing import Final
 
+from opentelemetry.sdk.trace import ReadableSpan, Span
+from opentelemetry.trace import Status, StatusCode
+
+from otel_agentrun import semconv
 from otel_agentrun.current import RunScope
 from otel_agentrun.dialects import kinds
 from otel_agentrun.siblings import same_call, sibling_key
 from otel_agentrun.step import Kind, Step
+from otel_agentrun.verdicts import Verdict
 
 __all__ = ["OpenSpan", "OpenSpans"]
 
@@ -25,10 +31,15 @@ CALLS_MAX: Final = 32
 class OpenSpan:
     """A span inside a run that has not ended."""
 
-    __slots__ = ("calls", "holds_call", "is_root", "parent_id", "scope", "step_id")
+    __slots__ = (
+        "calls", "holds_call", "is_root", "parent_id", "scope", "span", "step_id", "stopped",
+    )  # fmt: skip
 
-    def __init__(self, scope: RunScope, parent_id: int, step_id: int, is_root: bool) -> None:
+    def __init__(
+        self, scope: RunScope, span: Span, parent_id: int, step_id: int, is_root: bool
+    ) -> None:
         self.scope = scope
+        self.span = weakref.ref(span)
         self.parent_id = parent_id
         self.step_id = step_id
         self.is_root = is_root
@@ -37,6 +48,28 @@ class OpenSpan:
         """A model call below it, with no agent and no tool between, was counted."""
         self.calls: tuple[Step, ...] = ()
         """Model calls right below it that were counted."""
+        self.stopped: Verdict | None = None
+        """The kill that came while it was open."""
+
+    def stop(self, verdict: Verdict) -> None:
+        """Stamp the outcome on the span."""
+        self.stopped = verdict
+        span = self.span()
+        if span is not None and span.is_recording():
+            span.set_attribute(semconv.STOP_REASON, verdict.stop_reason)
+            span.set_status(StatusCode.ERROR, verdict.reason or verdict.stop_reason)
+
+    def restore(self, span: ReadableSpan) -> None:
+        """Put the outcome back on a span that ended and was told otherwise.  This copy of it is
+        what all processors after us see."""
+        verdict = self.stopped
+        if verdict is None:
+            return
+        said = span.attributes or {}
+        if said.get(semconv.STOP_REASON) != verdict.stop_reason:
+            span._attributes = {**said, semconv.STOP_REASON: verdict.stop_reason}
+        if span.status.status_code is not StatusCode.ERROR:
+            span._status = Status(StatusCode.ERROR, verdict.reason or verdict.stop_reason)
 
 
 class OpenSpans(dict[int, OpenSpan]):
@@ -52,6 +85,15 @@ class OpenSpans(dict[int, OpenSpan]):
         """The run that an open span belongs to."""
         found = self.get(span_id)
         return found.scope if found is not None else None
+
+    def stop(self, scope: RunScope, verdict: Verdict) -> None:
+        """Stamp the outcome on the open spans of a run and of the runs inside of it."""
+        for found in list(self.values()):
+            within: RunScope | None = found.scope
+            while within is not None and within is not scope:
+                within = within.parent
+            if within is not None and found.stopped is None:
+                found.stop(verdict)
 
     def is_new(self, span: OpenSpan, kind: Kind, step: Step | None = None) -> bool:
         """Whether a span that ended is to be counted: a model call is not where a span inside it,

@@ -3,13 +3,18 @@
 At the start of every span inside a run, whoever starts it, the span gets the run's ids, labels and
 a step id; at its end it is read by the dialects, counted by the run's meter and reported.  Spans
 outside of any run are left alone, but for what a request said of them; steps among them are counted
-(`unattributed`).
+(`unattributed`), and metered as the run that they are (`implicit_runs`).
+
+What was decided about a run comes into force where a span of agent instrumentation starts:
+`on_start` raises RunStopped, a BaseException and the only thing it ever raises, or waits.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -19,16 +24,24 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.sampling import Sampler
 from opentelemetry.trace import StatusCode
 
-from otel_agentrun import current, dialects, lifecycle, reports, runtime, semconv
+from otel_agentrun import current, dialects, enforcement, lifecycle, reports, runtime, semconv
+from otel_agentrun.agent_scopes import is_agent_work
+from otel_agentrun.approvals import demanded
+from otel_agentrun.calls import call_of, call_within
 from otel_agentrun.content import ContentPolicy
 from otel_agentrun.current import RunScope
 from otel_agentrun.dialects import kinds
 from otel_agentrun.emitter import HEARTBEAT_SECS, Emitter
+from otel_agentrun.implicit_runs import ImplicitRuns
 from otel_agentrun.open_spans import OpenSpan, OpenSpans
 from otel_agentrun.prices import PriceBook
 from otel_agentrun.sampling import may_drop
 from otel_agentrun.span_view import put, raw, view_of
-from otel_agentrun.step import COUNTED, Kind, Step
+from otel_agentrun.step import COUNTED, Kind, SpanView, Step
+
+if TYPE_CHECKING:
+    from otel_agentrun.local_rules import LocalRules, WatchedRun
+    from otel_agentrun.rules import Ruleset
 
 __all__ = ["AgentRunSpanProcessor"]
 
@@ -43,7 +56,8 @@ class AgentRunSpanProcessor(SpanProcessor):
 
         provider.add_span_processor(AgentRunSpanProcessor())
 
-    Never raises into the application: what fails inside is logged once per kind of failure.
+    Never raises into the application but RunStopped: what fails inside is logged once per kind of
+    failure.
     """
 
     def __init__(
@@ -53,11 +67,20 @@ class AgentRunSpanProcessor(SpanProcessor):
         logger_provider: LoggerProvider | None = None,
         content: ContentPolicy | None = None,
         heartbeat_secs: float = HEARTBEAT_SECS,
+        rules: str | Path | Mapping[str, Any] | Ruleset | None = None,
     ) -> None:
         """Events of live runs (start, steps, heartbeats, end) leave through `logger_provider`,
-        an SDK one; without it there are none, and runs appear once their spans have ended."""
+        an SDK one; without it there are none, and runs appear once their spans have ended.
+
+        `rules` act in this process: a file of them or what it holds, see `rules_source.load`, which
+        says what is raised for bad ones.
+        """
         self._prices = prices or PriceBook()
         self._open = OpenSpans()
+        self._implicit = ImplicitRuns()
+        self._rules: LocalRules | None = None
+        if rules is not None:
+            self.use_rules(rules)
         self.unattributed = 0
         """Agents, model and tool calls, ... that ended outside of any run: where a run was meant to
         be around them, a thread did not get the context (see `wrap`)."""
@@ -68,16 +91,37 @@ class AgentRunSpanProcessor(SpanProcessor):
         changes: dict[str, Any] = {"emitter": self._emitter, "has_processor": True}
         if content is not None:
             changes["content"] = content
-        runtime.change(**changes)
+        self._verdicts = runtime.change(**changes).verdicts
+        self._verdicts.join(self._open)
+
+    def use_rules(self, rules: str | Path | Mapping[str, Any] | Ruleset | None) -> None:
+        """Other rules, or none, for the runs that begin from now on."""
+        if rules is None:
+            self._rules = None
+            return
+        from otel_agentrun.local_rules import LocalRules
+        from otel_agentrun.rules_source import load
+
+        self._rules = LocalRules(load(rules), self._prices.cost_nano_usd)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         try:
             if not self._looked_at_sampler:
                 self._look_at_sampler(span)
             scope = self._scope(span, parent_context)
+            if scope is None:
+                scope = self._begin_implicit(span)
             if scope is not None:
-                self._stamp(span, scope)
-            elif labels := current.labels(parent_context):
+                if scope.at is None:  # a run of another process
+                    scope.at = span.get_span_context()
+                    self._verdicts.opened(scope, span.start_time or 0)
+                if self._verdicts.active or scope.watched is not None or self._rules is not None:
+                    self._admit(span, scope, parent_context)
+                if not scope.implicit:
+                    self._stamp(span, scope)
+                    return
+                self._join(span, scope)
+            if labels := current.labels(parent_context):
                 stated = raw(span)
                 put(span, {k: v for k, v in labels.items() if k not in stated})
         except Exception as error:
@@ -87,10 +131,14 @@ class AgentRunSpanProcessor(SpanProcessor):
         try:
             context = span.context
             found = self._open.pop(context.span_id, None) if context is not None else None
+            kind: Kind | None = None
             if found is not None:
-                self._ended(span, found)
+                found.restore(span)
+                kind = self._ended(span, found)
             elif span.attributes:
                 self._outside(span)
+            if self._implicit and (scope := self._implicit.end(span, kind)) is not None:
+                self._run_ended(span, scope)
         except Exception as error:
             runtime.warn_of("span_end_not_recorded", error)
 
@@ -118,8 +166,6 @@ class AgentRunSpanProcessor(SpanProcessor):
         return scope
 
     def _stamp(self, span: Span, scope: RunScope) -> None:
-        parent = span.parent
-        parent_id = parent.span_id if parent is not None else 0
         stated = raw(span)
         said_kind = stated.get(semconv.STEP_KIND)
         if semconv.STEP_ID in stated and stated.get(semconv.RUN_ID) == scope.run_id:
@@ -132,34 +178,112 @@ class AgentRunSpanProcessor(SpanProcessor):
             stamps = {k: v for k, v in stamps.items() if k in IDS or k not in stated}
         put(span, stamps)
         is_root = said_kind == "run"
-        found = OpenSpan(scope, parent_id, step_id, is_root)
-        self._open.add(span.get_span_context().span_id, found)
-        # Rules that judge a step before it begins are asked here: `span`, `scope`, `scope.meter`.
+        self._add(span, scope, step_id, is_root=is_root)
+        if is_root:
+            self._verdicts.opened(scope, span.start_time or 0)
         if self._emitter is not None and said_kind is not None and is_sampled(span):
             # Of others' spans it is not known yet what they are.
             reports.started(self._emitter, span, scope, is_root=is_root)
 
+    def _add(self, span: Span, scope: RunScope, step_id: int, *, is_root: bool) -> None:
+        parent = span.parent
+        found = OpenSpan(scope, span, parent.span_id if parent is not None else 0, step_id, is_root)
+        self._open.add(span.get_span_context().span_id, found)
+
+    def _begin_implicit(self, span: Span) -> RunScope | None:
+        if getattr(span, IMPLICIT_BY, self) is not self:
+            runtime.warn_once(TWICE)
+            return None
+        scope = self._implicit.begin(span)
+        if scope is not None and scope.at == span.get_span_context():
+            self._verdicts.opened(scope, span.start_time or 0)
+        return scope
+
+    def _join(self, span: Span, scope: RunScope) -> None:
+        """A span of an implicit run: nothing is stamped on it."""
+        setattr(span, IMPLICIT_BY, self)
+        self._add(span, scope, 0, is_root=False)
+
+    # ------------------------------------------------------------------ what was decided
+
+    def _admit(self, span: Span, scope: RunScope, context: Context | None) -> None:
+        """Raise RunStopped, or wait, where the span is an agent's work and its run's verdict or
+        rules say so."""
+        stated = raw(span)
+        is_root = stated.get(semconv.STEP_KIND) == "run"
+        if self._rules is not None and scope.watched is None and not is_root:
+            scope.watched = self._rules.watch(scope, span)
+        maker = span.instrumentation_scope
+        if not is_agent_work(maker.name if maker is not None else "", stated):
+            return
+        judge = scope.parent if is_root else scope
+        watched: WatchedRun | None = judge.watched if judge is not None else None
+        if watched is not None:
+            watched.before(stated, time.time_ns())
+            if watched.gate and not is_root:
+                self._ask(span, watched, stated, context)
+        if self._verdicts.active:
+            enforcement.check(scope)
+        if is_root and self._rules is not None and scope.watched is None:
+            scope.watched = self._rules.watch(scope, span)
+
+    def _ask(
+        self, span: Span, watched: WatchedRun, stated: Mapping[str, Any], context: Context | None
+    ) -> None:
+        """Whether a call may begin, of the policies about it."""
+        own_kind = stated.get(semconv.STEP_KIND)
+        known = call_within(context) if own_kind == "tool" else None
+        call, judged = known or (call_of(stated, span.name), "")
+        if own_kind not in (None, "tool"):
+            return
+        span_id = f"{span.get_span_context().span_id:016x}"
+        if not judged:
+            above = f"{span.parent.span_id:016x}" if span.parent is not None else ""
+            if watched.gate.approved.get(above) == call.name:
+                judged = "approved"  # the same call, told of twice
+        if not judged:
+            demand = watched.demand(call)
+            if demand is None:
+                return
+            if not enforcement.can_wait():
+                watched.unasked(demand)
+                return
+            demanded(watched, demand).wait()
+            judged = "approved"
+        if judged == "approved":
+            watched.gate.approved[span_id] = call.name
+            if call.call_id:
+                watched.gate.approved[call.call_id] = call.name
+
     # ------------------------------------------------------------------ end
 
-    def _ended(self, span: ReadableSpan, found: OpenSpan) -> None:
+    def _ended(self, span: ReadableSpan, found: OpenSpan) -> Kind:
         scope = found.scope
         said = raw(span)
-        if semconv.RUN_ID not in said:
+        if semconv.RUN_ID not in said and not scope.implicit:
             _restore(span, {**scope.stamps, semconv.STEP_ID: found.step_id})
         kind = PLAIN.get(said.get(semconv.STEP_KIND, ""))
         step: Step | None = None
-        if kind is None or not MONEY.isdisjoint(said) or lifecycle.has("step"):
-            step = self._read(span, said, scope)
+        view: SpanView | None = None
+        watched = scope.watched
+        if kind is None or watched or not MONEY.isdisjoint(said) or lifecycle.has("step"):
+            step, view = self._read(span, said, scope)
             kind = step.kind if step is not None else kinds.OTHER
         is_new = self._open.is_new(found, kind, step)
         if step is not None:
             if is_new:
+                cost = self._cost_nano_usd(step)
                 scope.meter.count(
                     kind, failed=step.failed, is_retry=step.attempt > 1,
-                    cost_nano_usd=self._cost_nano_usd(step), usage=step.usage,
+                    cost_nano_usd=cost, usage=step.usage,
                     response_id=step.response_id, revenue_nano_usd=step.revenue_nano_usd,
                 )  # fmt: skip
                 scope.note(kind, step.failed)
+                if watched is not None and (
+                    kind in COUNTED
+                    or (kind is kinds.RUN and step.role is kinds.AGENT and not found.is_root)
+                ):
+                    watched.after(step, cost, view)
             if scope.handle is not None and lifecycle.has("step"):
                 lifecycle.fire("step", scope.handle, step)
         elif kind is not kinds.OTHER:
@@ -171,20 +295,42 @@ class AgentRunSpanProcessor(SpanProcessor):
             is_retry = semconv.RETRY_ATTEMPT in said
             scope.meter.count(kind, failed=failed, is_retry=is_retry, cost_nano_usd=price)
             scope.note(kind, failed)
-        # Rules that judge what a run has done are asked here: `found`, `scope.meter`.
-        if self._emitter is not None and is_sampled(span):
+        if found.is_root:
+            self._run_ended(span, scope)
+        elif scope.implicit and (kind in COUNTED or kind is kinds.RUN):
+            self._unattributed()
+        if self._emitter is not None and not scope.implicit and is_sampled(span):
             if found.is_root:
                 reports.run_ended(self._emitter, span, scope)
             elif kind in COUNTED or semconv.STEP_KIND in said:
                 reports.step_ended(self._emitter, span, scope, step)
+        return kind
 
-    def _read(self, span: ReadableSpan, said: Mapping[str, Any], scope: RunScope) -> Step | None:
-        """`None` for spans that are nobody's step, unless somebody wants to hear of those too."""
+    def _run_ended(self, span: ReadableSpan, scope: RunScope) -> None:
+        """A run ended, and what was decided about it with it."""
+        scope.ended = True
+        watched = scope.watched
+        if watched is not None:
+            said = raw(span)
+            completed = said.get(semconv.RUN_STATUS) == "completed" or (
+                scope.implicit
+                and scope.stopped is None
+                and span.status.status_code is not StatusCode.ERROR
+            )
+            at = span.context
+            watched.ended(completed, f"{at.span_id:016x}" if at else "", span.end_time or 0)
+        self._verdicts.ended(scope)
+
+    def _read(
+        self, span: ReadableSpan, said: Mapping[str, Any], scope: RunScope
+    ) -> tuple[Step | None, SpanView | None]:
+        """None of both for spans that are nobody's step, unless somebody wants to hear of those
+        too."""
         stamps = scope.stamps  # said already, and the same for each span
         view = view_of(span, {k: v for k, v in said.items() if k not in stamps})
         if dialects.dialect_of(view) is dialects.UNRECOGNIZED and not lifecycle.has("step"):
-            return None
-        return dialects.step(view)
+            return None, None
+        return dialects.step(view), view
 
     def _outside(self, span: ReadableSpan) -> None:
         said = raw(span)
@@ -196,6 +342,9 @@ class AgentRunSpanProcessor(SpanProcessor):
         kind = dialects.step(view).kind
         if kind not in COUNTED and kind is not kinds.RUN:
             return
+        self._unattributed()
+
+    def _unattributed(self) -> None:
         self.unattributed += 1
         if any(found.is_root for found in list(self._open.values())):
             runtime.warn_once(UNATTRIBUTED)
@@ -222,6 +371,8 @@ class AgentRunSpanProcessor(SpanProcessor):
             runtime.warn_once(runtime.UNSAMPLED)
 
 
+IMPLICIT_BY: Final = "_agentrun_implicit_by"
+"""On a span of an implicit run: its processor.  Nothing that is exported shows it."""
 TWICE: Final = (
     "This TracerProvider has two AgentRunSpanProcessors; the first one counts.  install() adds one "
     "by itself."

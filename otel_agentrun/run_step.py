@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, Self
 
 from opentelemetry.context import Context
-from opentelemetry.trace import get_current_span
+from opentelemetry.trace import StatusCode, get_current_span
 
-from otel_agentrun import current, lifecycle, runtime, semconv, values
+from otel_agentrun import current, enforcement, lifecycle, runtime, semconv, values
 from otel_agentrun.agent_step import AgentStep
+from otel_agentrun.approvals import TIMEOUT_SECS, Approval, OnRefusal
 from otel_agentrun.current import RunScope
 from otel_agentrun.emitter import usage
 from otel_agentrun.errors import Failure, failure
@@ -210,7 +211,79 @@ class Run(AgentStep):
         self._stop = reason
         return self
 
+    def require_approval(
+        self,
+        question: str,
+        *,
+        tool: str = "",
+        arguments: object = None,
+        timeout_secs: float = TIMEOUT_SECS,
+        on_refusal: OnRefusal = "stop",
+    ) -> Self:
+        """Ask a person, and wait in this thread until it is approved.
+
+        Refused, or unanswered after `timeout_secs`, the run is stopped (RunStopped with the stop
+        reason `rejected` or `approval_expired`); with `on_refusal="raise"` NotApprovedError is
+        raised and the run may do something else.  RuntimeError in an event loop, which this would
+        block: await `require_approval_async` there.
+        """
+        if not enforcement.can_wait():
+            raise RuntimeError(
+                "require_approval would block the event loop of this thread.\n"
+                "  Fix: await run.require_approval_async(...)."
+            )
+        self._approval(question, tool, arguments, timeout_secs, on_refusal).wait()
+        return self
+
+    async def require_approval_async(
+        self,
+        question: str,
+        *,
+        tool: str = "",
+        arguments: object = None,
+        timeout_secs: float = TIMEOUT_SECS,
+        on_refusal: OnRefusal = "stop",
+    ) -> Self:
+        """The same, to be awaited."""
+        await self._approval(question, tool, arguments, timeout_secs, on_refusal).wait_async()
+        return self
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the run; the exception that left it, if any.
+
+        Raises RunStoppedError where that is the RunStopped of this very run.
+        """
+        super().end(error)
+        stopped = enforcement.outside(error, self.run_id) if error is not None else None
+        if stopped is not None:
+            raise stopped from error
+
     # ------------------------------------------------------------------ how it works
+
+    def _approval(
+        self,
+        question: str,
+        tool: str,
+        arguments: object,
+        timeout_secs: float,
+        on_refusal: OnRefusal,
+    ) -> Approval:
+        scope = self._own_scope
+        if scope is None or scope.ended:
+            raise RuntimeError("require_approval: the run is not open.")
+        if not scope.run_id:
+            raise RuntimeError(
+                "require_approval: telemetry is off, so that nobody can be asked.\n"
+                "  Fix: call agentrun.install() first."
+            )
+        return Approval(
+            scope,
+            question,
+            tool=tool,
+            arguments=arguments,
+            timeout_secs=timeout_secs,
+            on_refusal=on_refusal,
+        )
 
     def _turn(
         self, event: str, status: str, hook: Literal["pause", "resume"], reason: str, actor: str
@@ -245,7 +318,11 @@ class Run(AgentStep):
             taken = {k: v for k, v in parent.stamps.items() if k not in OWN}
         else:
             taken = dict(current.labels(context))
-        scope = RunScope({**taken, **self._stamps}, parent=parent, agent_name=self._target)
+        scope = RunScope(
+            {**taken, **self._stamps},
+            parent=parent or enforcement.here(context),  # a framework's run, which is not told of
+            agent_name=self._target,
+        )
         scope.handle = self
         self._scope = self._own_scope = scope
         given = self._attributes
@@ -276,13 +353,16 @@ class Run(AgentStep):
             scope.ended = True
         told = self._failure
         left = failure(error) if error is not None else told
-        stop = self._stop or self._stop_of(left)
+        felt = enforcement.felt(scope)
+        stop = felt.stop_reason if felt is not None else self._stop or self._stop_of(left)
         self.status = STATUS_OF_STOP[stop]
         self._late[semconv.STOP_REASON] = stop
         self._late[semconv.RUN_STATUS] = self.status
         if scope is not None:
             self._late.update(usage(scope.meter.own(), 0.0))
         super()._conclude(error)
+        if felt is not None:
+            self._span.set_status(StatusCode.ERROR, felt.reason or felt.stop_reason)
         if self.status == "completed":
             lifecycle.fire("complete", self)
         elif self.status == "failed":

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from opentelemetry.context import Context
 
 from otel_agentrun import semconv
 from otel_agentrun.agent_step import AgentStep
+from otel_agentrun.approvals import demanded
+from otel_agentrun.calls import Call, Judged, with_call
 from otel_agentrun.step import Status
+
+if TYPE_CHECKING:
+    from otel_agentrun.local_rules import WatchedRun
 
 __all__ = ["Plan", "Response", "Tool", "Validate"]
 
@@ -81,7 +88,7 @@ class Tool(AgentStep):
     kind = "tool"
     prefix = semconv.TOOL_SPAN
     operation = "execute_tool"
-    __slots__ = ()
+    __slots__ = ("_judged",)
 
     def result(self, value: object) -> Self:
         """What the tool gave."""
@@ -108,6 +115,32 @@ class Tool(AgentStep):
     def returned(self, value: Any) -> None:
         if value is not None and semconv.GEN_AI_TOOL_CALL_RESULT not in self._late:
             self.result(value)
+
+    def call(self) -> Call:
+        """What is about to be called, with its real arguments."""
+        stated = self._attributes
+        given = self._content.get(semconv.GEN_AI_TOOL_CALL_ARGUMENTS)
+        return Call(
+            name=str(stated.get(semconv.GEN_AI_TOOL_NAME) or self._target),
+            call_id=str(stated.get(semconv.GEN_AI_TOOL_CALL_ID) or ""),
+            arguments=given if isinstance(given, Mapping) else None,
+            is_exact=True,
+        )
+
+    async def _approved(self, watched: WatchedRun) -> None:
+        demand = watched.demand(self.call())
+        if demand is not None:
+            await demanded(watched, demand).wait_async()
+            self._judged: Judged = "approved"
+        else:
+            self._judged = "allowed"
+
+    def _entered(self, context: Context) -> Context:
+        context = super()._entered(context)
+        scope = self._scope
+        if scope is None or scope.watched is None:
+            return context
+        return with_call(self.call(), getattr(self, "_judged", ""), context)
 
     def _prepare(self) -> None:
         self._attributes.setdefault(semconv.GEN_AI_TOOL_NAME, self._target)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["RunStopped", "RunStoppedError", "stopped_by"]
+__all__ = ["NotApprovedError", "RunStopped", "RunStoppedError", "stopped_by"]
 
 DEPTH_MAX = 64
 """Exceptions of one chain that are looked at."""
@@ -62,6 +62,21 @@ class RunStopped(Stopped):
 
 class RunStoppedError(Stopped, Exception):
     """A run was stopped; what called it may go on without it."""
+
+
+class NotApprovedError(Exception):
+    """An approval was refused, or nobody answered in time; the run goes on."""
+
+    def __init__(self, question: str, stop_reason: str, reason: str, *, actor: str = "") -> None:
+        """`stop_reason`: `rejected` or `approval_expired`; `reason` and `actor`: of the answer."""
+        super().__init__(question, stop_reason, reason)
+        self.question = question
+        self.stop_reason = stop_reason
+        self.reason = reason
+        self.actor = actor
+
+    def __str__(self) -> str:
+        return f"not approved ({self.stop_reason}): {self.question}: {self.reason}"
 
 
 def stopped_by(error: BaseException | None) -> RunStopped | RunStoppedError | None:

@@ -61,10 +61,11 @@ class OpenRun(NamedTuple):
     started_ns: int
 
 
-class FindSpan(Protocol):
-    """Who knows open spans: `open_spans.OpenSpans`."""
+class Spans(Protocol):
+    """Who knows the open spans of runs: `open_spans.OpenSpans`."""
 
     def scope_of(self, span_id: int) -> RunScope | None: ...
+    def stop(self, scope: RunScope, verdict: Verdict) -> None: ...
 
 
 class Wait:
@@ -117,7 +118,7 @@ class Verdicts:
         self._remembered: dict[str, Verdict] = {}
         """Kills of runs of other processes, by run id."""
         self._waits: list[Wait] = []
-        self._find_span: tuple[weakref.ref[FindSpan], ...] = ()
+        self._spans: tuple[weakref.ref[Spans], ...] = ()
         if hasattr(os, "register_at_fork"):
             renew = weakref.WeakMethod(self._renew)
             os.register_at_fork(after_in_child=lambda: (call := renew()) and call())
@@ -141,10 +142,22 @@ class Verdicts:
             if self.active:
                 self._settle()
 
-    def ask(self, finder: FindSpan) -> None:
-        """Ask `finder` (kept weakly) for the run around a span id, from now on."""
-        alive = tuple(each for each in self._find_span if each() is not None)
-        self._find_span = (*alive, weakref.ref(finder))
+    def join(self, spans: Spans) -> None:
+        """The open spans of one processor, kept weakly."""
+        alive = tuple(each for each in self._spans if each() is not None)
+        self._spans = (*alive, weakref.ref(spans))
+
+    def spans(self) -> list[Spans]:
+        return [found for each in self._spans if (found := each()) is not None]
+
+    def around(self, span_id: int) -> RunScope | None:
+        """The run that an open span belongs to, and that has not ended."""
+        for each in self._spans:
+            spans = each()
+            scope = spans.scope_of(span_id) if spans is not None else None
+            if scope is not None and not scope.ended:
+                return scope
+        return None
 
     def open_runs(self) -> list[OpenRun]:
         with self._lock:
@@ -196,6 +209,12 @@ class Verdicts:
                 self._set(scope, verdict)
             return tuple(dict.fromkeys(scope.run_id for scope in concerned))
 
+    def decide(self, scope: RunScope, verdict: Verdict) -> None:
+        """Decide about the very run of a scope."""
+        with self._lock:
+            self._open.setdefault(scope, 0)
+            self._set(scope, verdict)
+
     def lift(self, run_id: str, *, approval_id: str = "") -> bool:
         """Let a paused run go on, or with `approval_id` what waits for that approval.  `False`:
         nothing here was waiting for it."""
@@ -240,6 +259,11 @@ class Verdicts:
         return scope
 
     # ------------------------------------------------------------------ waiting
+
+    def is_waited_for(self, scope: RunScope) -> bool:
+        """Whether something of the run waits for an answer."""
+        with self._lock:
+            return any(wait.scope is scope and wait.answer is None for wait in self._waits)
 
     def expect(self, scope: RunScope, approval_id: str) -> Wait:
         """Be ready for the answer to an approval, before anybody is asked for it."""
@@ -323,12 +347,7 @@ class Verdicts:
             number = int(span_id, 16)
         except ValueError:
             return None
-        for each in self._find_span:
-            finder = each()
-            scope = finder.scope_of(number) if finder is not None else None
-            if scope is not None and not scope.ended:
-                return scope
-        return None
+        return self.around(number)
 
     def _renew(self) -> None:
         """In a forked child: a lock that the parent held is nobody's."""

@@ -15,6 +15,7 @@ from opentelemetry.context import Context
 
 from otel_agentrun import current
 from otel_agentrun.current import Turns
+from otel_agentrun.enforcement import outside
 from otel_agentrun.runs import Run, run
 
 __all__ = ["Choice", "Served"]
@@ -50,12 +51,18 @@ class Served:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """The application is at work.  An exception that leaves it ends the run."""
+        """The application is at work.  An exception that leaves it ends the run.
+
+        Raises RunStoppedError for a RunStopped of whatever run: servers and workers outlive those.
+        """
         try:
             with self._turns:
                 yield
         except BaseException as error:
             self.end(error)
+            stopped = outside(error)
+            if stopped is not None:
+                raise stopped from error
             raise
 
     def answered(self, status: int) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.sdk.trace import Span, SpanLimits, TracerProvider
 from opentelemetry.trace import Tracer
 
 import otel_agentrun as agentrun
 from otel_agentrun import reports, runtime, semconv
+from otel_agentrun.current import RunScope
 from otel_agentrun.open_spans import CALLS_MAX, OpenSpan, OpenSpans
 from otel_agentrun.span_view import put, raw
 from tests.sdk.conftest import Recorded
@@ -75,10 +76,11 @@ def test_of_many_siblings_the_newest_are_remembered(app: Recorded) -> None:
 
 def test_spans_that_never_end_are_no_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("otel_agentrun.open_spans.OPEN_MAX", 3)
-    scope = agentrun.current_run()
+    scope = RunScope({})
+    span = TracerProvider(shutdown_on_exit=False).get_tracer("t").start_span("s")
     spans = OpenSpans()
     for number in range(1, 9):
-        spans.add(number, OpenSpan(scope, 0, number, False))  # type: ignore[arg-type]  # not read
+        spans.add(number, OpenSpan(scope, cast(Span, span), 0, number, False))
 
     assert list(spans) == [6, 7, 8]
 
