@@ -18,16 +18,24 @@ FOLDER = "AGENTRUN_SECRETS_FOLDER"
 VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
+class SecretError(Exception):
+    """A secret that cannot be read.  Starting without it would hide the mistake."""
+
+
 def with_secrets(env: Mapping[str, str], folder: Path) -> dict[str, str]:
     """`env` and the secrets of `folder`, without the line end that editors add.
 
-    Raises OSError for a secret that cannot be read: starting without it would hide the mistake.
+    Raises SecretError.
     """
     found = {name: text for name, text in env.items() if name != FOLDER}
     if folder.is_dir():
         for file in sorted(folder.iterdir()):
             if VARIABLE.fullmatch(file.name) and file.is_file():
-                found.setdefault(file.name, file.read_text(encoding="utf-8").rstrip("\r\n"))
+                try:
+                    text = file.read_text(encoding="utf-8").rstrip("\r\n")
+                except (OSError, UnicodeError) as error:
+                    raise SecretError(f"{file}: {error}") from error
+                found.setdefault(file.name, text)
     return found
 
 
@@ -42,10 +50,10 @@ def main(words: list[str]) -> int:
     folder = Path(os.environ.get(FOLDER, "/run/secrets"))
     try:
         env = with_secrets(os.environ, folder)
-    except OSError as error:
+    except SecretError as error:
         return say(
             f"a secret cannot be read: {error}.\n"
-            f"  Fix: let the user with the id {os.getuid()} read it, or take it out of {folder}.",
+            f"  Fix: let the user with the id {os.getuid()} read it, or take it out of the folder.",
             2,
         )
     try:
