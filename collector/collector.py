@@ -17,6 +17,8 @@ from collector.config import Config
 from collector.control.control import Control
 from collector.control.polling import StorePoll
 from collector.decoding import DecodePool
+from collector.dashboards import stats
+from collector.dashboards.stats import StatQuery
 from collector.errors import RetryableError, StoreError
 from collector.forward.forwarding import Forwarding
 from collector.intake import JournalIntake
@@ -157,6 +159,10 @@ class Collector:
     def explain(self, run_id: str, workspace: str = "") -> Document | None:
         """`RunReader` of the API."""
         return documents.explained_run(self._reader(), run_id, workspace)
+
+    def stats(self, stat: StatQuery) -> Document:
+        """`RunReader` of the API."""
+        return stats.answer(self.link.get(), stat)
 
     def rules_in_force(self) -> Document:
         """`RulesBench` of the API."""

@@ -26,6 +26,7 @@ from collector.api.service import (
     parse_query,
     parse_selector,
 )
+from collector.api.stats_routes import add_stats
 from collector.api.updates import Updates
 from collector.errors import OverloadedError
 from collector.receiver.auth import Keyring, Principal, Role
@@ -97,6 +98,7 @@ def create_app(
     _add_runs(app, operations, now_ns)
     _add_feedback(app, operations)
     _add_rules(app, operations, now_ns)
+    add_stats(app, operations, now_ns, Depends(_needs(Role.READ)), ERRORS)
     _add_events(app, updates)
     _add_operations(app, operations, health, metrics)
     return app

@@ -15,6 +15,7 @@ from collector.api.service import (
     RunQuery,
     Selector,
 )
+from collector.dashboards.stats import StatQuery
 from collector.errors import ConfigError
 from collector.runs.document import event_document
 from collector.runs.events import FEEDBACK, make_event
@@ -33,6 +34,9 @@ class RunReader(Protocol):
 
     def explain(self, run_id: str, workspace: str = "") -> Document | None:
         """How its spans were read (collector.runs.explain), with `run_id` as for `run`."""
+
+    def stats(self, stat: StatQuery) -> Document:
+        """A figure of the dashboards (collector.dashboards.stats)."""
 
 
 class RulesBench(Protocol):
@@ -87,6 +91,9 @@ class LocalOperations:
 
     def explain(self, run_id: str, workspace: str = "") -> Document | None:
         return self._reader.explain(run_id, workspace)
+
+    def stats(self, stat: StatQuery) -> Document:
+        return self._reader.stats(stat)
 
     def delete(self, selector: Selector, *, actor: str) -> Document:
         return self._recorder.erase(selector, actor=actor)

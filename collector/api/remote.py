@@ -6,7 +6,7 @@ from __future__ import annotations
 import http.client
 import ssl
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
@@ -20,6 +20,9 @@ from collector.api.service import (
     Selector,
 )
 from collector.errors import ForbiddenError, StoreError, UnauthenticatedError
+
+if TYPE_CHECKING:
+    from collector.dashboards.stats import StatQuery
 
 TIMEOUT_SECS: Final = 120.0
 """For one answer: erasing waits for mutations.  `/v1/events` pings more often than this."""
@@ -111,6 +114,12 @@ class RemoteOperations:
     def suggest(self, query: RunQuery, percentile: float, margin: float) -> Document:
         given = [*query.parameters(), ("percentile", f"{percentile:g}"), ("margin", f"{margin:g}")]
         found: Document = self._ask("GET", f"/v1/rules/suggest?{urlencode(given)}")
+        return found
+
+    def stats(self, stat: StatQuery) -> Document:
+        """`stat.workspace` follows from the API key, whatever is given here."""
+        path = f"/v1/stats/{quote(stat.name, safe='')}?{urlencode(stat.parameters())}"
+        found: Document = self._ask("GET", path)
         return found
 
     def doctor(self) -> list[Document]:

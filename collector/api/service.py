@@ -13,10 +13,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from collector.errors import PermanentError
 from collector.store.filters import RunFilter
+
+if TYPE_CHECKING:
+    from collector.dashboards.stats import StatQuery
 
 Document = dict[str, Any]
 """A JSON object; its fields are those of docs/api.md."""
@@ -184,6 +187,9 @@ class Operations(Protocol):
 
     def suggest(self, query: RunQuery, percentile: float, margin: float) -> Document:
         """Budgets from the runs that are selected: `{file, yaml, groups}`."""
+
+    def stats(self, stat: StatQuery) -> Document:
+        """A figure of the dashboards: `{name, title, by, since, until, columns, rows, ...}`."""
 
     def doctor(self) -> list[Document]:
         """Findings `{check, status (ok | warn | fail), message, hint}` of what can be seen here."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from collector.cli import explain, operations, rules, runs, semconv
+from collector.cli import dashboards, explain, operations, rules, runs, semconv, stats
 from collector.cli.session import COLLECTOR, Commands, Session
 
 
@@ -54,6 +54,8 @@ for command in (
     runs.runs,
     explain.explain,
     runs.feedback,
+    stats.stats,
+    dashboards.dashboards,
     rules.rules,
     operations.schema,
     semconv.semconv,
