@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from collector.api.local import LocalOperations
 from collector.api.service import Operations
 from collector.collector import Collector
 from collector.config import Config
+from collector.errors import StoreError
 from collector.listeners import Ports, until_told
 
 DRAIN_SECS = 15.0
@@ -84,7 +85,15 @@ def operations(config: Config) -> Iterator[Operations]:
     with aside(config) as collector:
         checks = collector.checks()
         del checks["dialects"]  # about spans that came in: none did
-        yield LocalOperations(collector, collector, rules=collector, checks=checks.items())
+        with suppress(StoreError):  # each operation says so itself
+            collector.control.load()
+        yield LocalOperations(
+            collector,
+            collector,
+            rules=collector,
+            control=collector.desk,
+            checks=checks.items(),
+        )
 
 
 @contextmanager

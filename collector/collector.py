@@ -14,11 +14,15 @@ from collector.api.health import Check, Finding, Status, disk_check, probe
 from collector.api.service import Document, RunQuery, Selector, format_time
 from collector.api.updates import Updates
 from collector.config import Config
+from collector.control.approvals import Approvals
+from collector.control.authorize import Authorizer
 from collector.control.control import Control
+from collector.control.desk import Desk
+from collector.control.open_runs import OpenRuns
 from collector.control.polling import StorePoll
-from collector.decoding import DecodePool
 from collector.dashboards import stats
 from collector.dashboards.stats import StatQuery
+from collector.decoding import DecodePool
 from collector.errors import RetryableError, StoreError
 from collector.forward.forwarding import Forwarding
 from collector.intake import JournalIntake
@@ -91,6 +95,11 @@ class Collector:
             controlling,
             collector_id=f"{self._writer_id:016x}",
         )
+        self.approvals = Approvals(
+            self.control, self.record_now, remember_secs=controlling.remember_secs
+        )
+        self.control.listen(self.approvals.heard)
+        self._open_runs = OpenRuns()
         # The journal first: its lock says at once, and by process id, who else is here.
         self.journal = Journal.open(settings.journal(config), self._committed)
         try:
@@ -103,6 +112,19 @@ class Collector:
             self.rules = RulesInForce(ruleset(config.rules.file), pricing.model)
             self._rules_file = RulesFileWatch(config.rules.file, self.rules, self.accounting)
             self.assembler = Assembler(settings.assembler(config), pricing, self.rules)
+            self.desk = Desk(
+                self.control,
+                lambda run_id, workspace: self._reader().run(run_id, workspace),
+                Authorizer(
+                    self.control,
+                    self.rules,
+                    self._open_runs,
+                    self.approvals,
+                    self.record_now,
+                    failing=lambda: self.pipeline.failure,
+                ),
+                enabled=config.control.enabled,
+            )
             self.forwarding = Forwarding(settings.forward(config))
             self.pipeline = Pipeline(
                 journal=self.journal,
@@ -138,6 +160,7 @@ class Collector:
 
     def close(self, drain_secs: float = 10.0) -> None:
         """Write what is there, for `drain_secs` at most; the journal keeps the rest."""
+        self.approvals.close()
         self.control.close()
         self.pipeline.stop(drain_secs)
         self.forwarding.close(min(drain_secs, FORWARD_DRAIN_SECS))
@@ -360,9 +383,7 @@ class Collector:
         return lambda: self._writer_for(self.link.get()).insert(rows, flush.events)
 
     def _forward(self, flush: Flush) -> None:
-        self.forwarding.take(
-            spans=flush.spans, logs=flush.logs, steps=flush.steps, runs=flush.runs
-        )
+        self.forwarding.take(spans=flush.spans, logs=flush.logs, steps=flush.steps, runs=flush.runs)
 
     def _committed(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -392,6 +413,7 @@ class Collector:
         return control_events(self.link.get(), since_ns, received_secs)
 
     def _publish(self, runs: Sequence[Run]) -> None:
+        self._open_runs.put(runs)
         if self.updates.wanted:
             self.updates.publish(documents.run_documents(self._reader(), runs))
 

@@ -86,7 +86,13 @@ class Listeners:
         checks = collector.checks()
         self._health = Health(checks)
         self._api = create_app(
-            LocalOperations(collector, collector, rules=collector, checks=checks.items()),
+            LocalOperations(
+                collector,
+                collector,
+                rules=collector,
+                control=collector.desk,
+                checks=checks.items(),
+            ),
             health=self._health,
             metrics=Metrics(
                 collector.accounting,
@@ -107,6 +113,7 @@ class Listeners:
         config = self._collector.config
         if config.control.enabled:
             self._collector.control.start()
+            self._collector.approvals.start()
         tls = settings.tls(config.api.tls)
         api = partial(
             serve_api,

@@ -12,6 +12,7 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from collector.api import documents
+from collector.api.control_routes import add_control
 from collector.api.errors import answer_errors
 from collector.api.health import Health, Status
 from collector.api.metrics import CONTENT_TYPE, Metrics
@@ -99,6 +100,7 @@ def create_app(
     _add_feedback(app, operations)
     _add_rules(app, operations, now_ns)
     add_stats(app, operations, now_ns, Depends(_needs(Role.READ)), ERRORS)
+    add_control(app, operations, ERRORS)
     _add_events(app, updates)
     _add_operations(app, operations, health, metrics)
     return app

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from collector.api.health import Check, failure
+from collector.api.orders import ControlOperations
 from collector.api.service import (
     Document,
     Feedback,
@@ -74,12 +75,14 @@ class LocalOperations:
         recorder: Recorder,
         *,
         rules: RulesBench | None = None,
+        control: ControlOperations | None = None,
         checks: Iterable[tuple[str, Check]] = (),
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._reader = reader
         self._recorder = recorder
         self._rules = rules
+        self._control = control
         self._checks = list(checks)
         self._now_ns = now_ns
 
@@ -141,6 +144,11 @@ class LocalOperations:
     def _bench(self) -> RulesBench:
         assert self._rules is not None, "operations without rules are for tests of other things"
         return self._rules
+
+    @property
+    def control(self) -> ControlOperations:
+        assert self._control is not None, "operations without control are for tests of other things"
+        return self._control
 
     def doctor(self) -> list[Document]:
         findings = []

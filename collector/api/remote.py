@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 
+from collector.api.remote_control import RemoteControl
 from collector.api.service import (
     Document,
     Feedback,
@@ -121,6 +122,10 @@ class RemoteOperations:
         path = f"/v1/stats/{quote(stat.name, safe='')}?{urlencode(stat.parameters())}"
         found: Document = self._ask("GET", path)
         return found
+
+    @property
+    def control(self) -> RemoteControl:
+        return RemoteControl(self._ask)
 
     def doctor(self) -> list[Document]:
         findings: list[Document] = self._ask("GET", "/v1/doctor")

@@ -19,6 +19,7 @@ from collector.errors import PermanentError
 from collector.store.filters import RunFilter
 
 if TYPE_CHECKING:
+    from collector.api.orders import ControlOperations
     from collector.dashboards.stats import StatQuery
 
 Document = dict[str, Any]
@@ -190,6 +191,10 @@ class Operations(Protocol):
 
     def stats(self, stat: StatQuery) -> Document:
         """A figure of the dashboards: `{name, title, by, since, until, columns, rows, ...}`."""
+
+    @property
+    def control(self) -> ControlOperations:
+        """What can be done about running agents."""
 
     def doctor(self) -> list[Document]:
         """Findings `{check, status (ok | warn | fail), message, hint}` of what can be seen here."""

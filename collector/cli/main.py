@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from collector.cli import dashboards, explain, operations, rules, runs, semconv, stats
+from collector.cli import control, dashboards, explain, migrate, operations, rules, runs, semconv, stats
 from collector.cli.session import COLLECTOR, Commands, Session
 
 
@@ -47,6 +47,8 @@ def main(ctx: click.Context, collector: str, store: str, api_key: str) -> None:
     session.collector, session.store, session.api_key = collector, store, api_key
 
 
+for verb in (control.stop, control.pause, control.resume):
+    runs.runs.add_command(verb)
 for command in (
     operations.up,
     operations.demo,
@@ -58,6 +60,7 @@ for command in (
     dashboards.dashboards,
     rules.rules,
     operations.schema,
+    migrate.migrate,
     semconv.semconv,
     operations.doctor,
 ):

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, cast
 
 from collector.control.directives import Action, Directive
 from collector.runs.events import FINDING
 from otel_agentrun import semconv
 from otel_agentrun.step import Event
+from otel_agentrun.stops import stop_of_finding
 
-__all__ = ["directive_from", "stop_reason"]
+__all__ = ["directive_from"]
 
 ACTOR: Final = "rule"
-BUDGETS: Final[Mapping[str, str]] = {
-    "cost_usd": "budget_cost",
-    "tokens": "budget_tokens",
-    "input_tokens": "budget_tokens",
-    "output_tokens": "budget_tokens",
-    "model_calls": "budget_calls",
-    "tool_calls": "budget_calls",
-    "retrievals": "budget_calls",
-    "retries": "budget_calls",
-    "wall_secs": "budget_time",
-}
-"""Measure -> stop reason; whatever else is counted is a number of steps."""
-
-
-def stop_reason(kind: str, measure: str = "") -> str:
-    """Why a run stops that a rule of this kind stops; `measure` is a budget's."""
-    if kind == "budget":
-        return BUDGETS.get(measure, "budget_steps")
-    return "loop_detected" if kind == "loop" else "policy"
 
 
 def directive_from(event: Event) -> Directive | None:
@@ -60,7 +41,7 @@ def directive_from(event: Event) -> Directive | None:
         target=run_id,
         directive_id=f"{action}-{finding_id}",
         reason=said.get(semconv.FINDING_EXPLANATION, ""),
-        stop_reason=stop_reason(kind, said.get(semconv.BUDGET_KIND, "")),
+        stop_reason=stop_of_finding(kind, said.get(semconv.BUDGET_KIND, "")),
         rule=said.get(semconv.FINDING_RULE, ""),
         rules_version=said.get(semconv.RULES_VERSION, ""),
         span_ids=tuple(spans.split(",")) if spans else (),
