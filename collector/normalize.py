@@ -303,9 +303,19 @@ def events_of(batch: pa.RecordBatch) -> list[Event]:
         )
         is_noted = is_note(event) or not name
         kept = note(event, dialects.event_step_fields(event)) if is_noted else event
-        if kept is not None:
+        if kept is not None and not _is_order(kept):
             found.append(kept)
     return found
+
+
+def _is_order(event: Event) -> bool:
+    """A directive that a sender made up: only a collector gives any, senders answer them.  It stays
+    a log record."""
+    answers = ("acknowledged", "failed")
+    return (
+        event.name == semconv.DIRECTIVE_EVENT
+        and event.attributes.get(semconv.DIRECTIVE_STATUS) not in answers
+    )
 
 
 FOLDED_ARRAY: Final = pa.array(sorted(FOLDED))
