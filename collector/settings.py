@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from collector.config import BoundaryRule, Config, ListenerConfig, PricesConfig, TlsConfig
 from collector.control.control import ControlSettings
+from collector.control.notices import Wanted
+from collector.control.webhooks import Webhook
 from collector.forward.settings import Backend
 from collector.journal.entry import JournalSettings
 from collector.pipeline import PipelineSettings
@@ -113,7 +115,8 @@ def control(config: Config, *, shared_store: bool) -> ControlSettings:
 
 def retention(config: Config) -> Retention:
     days = config.store.retention
-    longest = max(asdict(days).values())
+    # The ledger holds nothing that could be resent, and prunes itself.
+    longest = max(each for name, each in asdict(days).items() if name != "ledger_days")
     return Retention(
         traces_days=days.traces_days,
         logs_days=days.logs_days,
@@ -227,6 +230,27 @@ def forward(config: Config) -> tuple[Backend, ...]:
             buffer_bytes_max=each.buffer_bytes_max,
         )
         for each in config.forward
+    )
+
+
+def webhooks(config: Config) -> tuple[Webhook, ...]:
+    return tuple(
+        Webhook(
+            name=each.name,
+            url=str(each.url),
+            wanted=Wanted(
+                events=frozenset(each.events),
+                finding_action=each.finding_action,
+                statuses=frozenset(each.statuses),
+            ),
+            match=each.match,
+            secret=each.secret.encode(),
+            format=each.format,
+            timeout_secs=each.timeout_secs,
+            give_up_secs=each.give_up_secs,
+            waiting_max=each.waiting_max,
+        )
+        for each in config.webhooks
     )
 
 

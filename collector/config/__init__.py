@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -36,12 +36,15 @@ from collector.config.schema import (
     RunsConfig,
     StoreConfig,
     TlsConfig,
+    WebhookConfig,
 )
 from collector.config.values import (
     Refused,
     Secret,
     SecretUrl,
     check_key,
+    check_secret,
+    check_webhook_url,
     header_value,
     masked,
 )
@@ -69,6 +72,7 @@ __all__ = [
     "SecretUrl",
     "StoreConfig",
     "TlsConfig",
+    "WebhookConfig",
     "default_path",
     "load",
     "masked",
@@ -117,6 +121,7 @@ def load(
     used = frozenset(key.key_env for key in config.auth.keys) | {
         variable for backend in config.forward for variable in backend.headers_env.values()
     }
+    used |= {name for hook in config.webhooks for name in (hook.url_env, hook.secret_env)}
     environment.unknown_variables(env, used, problems)
     known = redact_detectors() if detectors is None else detectors
     # A setting that could not be read stands at its default: nothing more is known about it.
@@ -132,8 +137,14 @@ def load(
         _with_headers(backend, f"forward[{index}]", env, reader.places, problems)
         for index, backend in enumerate(config.forward)
     )
+    webhooks = tuple(
+        _with_secrets(hook, f"webhooks[{index}]", env, reader.places, problems)
+        for index, hook in enumerate(config.webhooks)
+    )
     raise_all(problems)
-    return dataclasses.replace(config, auth=AuthConfig(keys=keys), forward=forward)
+    return dataclasses.replace(
+        config, auth=AuthConfig(keys=keys), forward=forward, webhooks=webhooks
+    )
 
 
 def within(key: str) -> set[str]:
@@ -187,6 +198,44 @@ def _with_headers(
             )
         headers[header] = Secret(value)
     return dataclasses.replace(backend, headers=headers, headers_env={})
+
+
+def _with_secrets(
+    hook: WebhookConfig, at: str, env: Mapping[str, str], places: Places, problems: list[Problem]
+) -> WebhookConfig:
+    """With its URL and its secret, wherever they come from."""
+
+    def read(key: str, text: str, where: str, check: Callable[[str], None]) -> str:
+        try:
+            check(text)
+        except Refused as refused:
+            problems.append(
+                Problem(
+                    place=checks.place_of(f"{at}.{key}", places),
+                    key=f"{at}.{key}",
+                    expected=f"{refused.expected} in {where}",
+                    got=(refused.got or "") if text else "nothing",
+                    why=refused.why,
+                    fix=refused.fix if text else f"set {where}, or name another.",
+                )
+            )
+        return text
+
+    url: str = hook.url
+    if hook.url_env and not url:
+        text = env.get(hook.url_env, "").strip()
+        url = read("url_env", text, f"the variable {hook.url_env}", check_webhook_url)
+    secret: str = hook.secret
+    if hook.secret_env and not secret:
+        text = env.get(hook.secret_env, "").strip()
+        secret = read("secret_env", text, f"the variable {hook.secret_env}", check_secret)
+    elif hook.secret_file is not None and not secret:
+        try:
+            text = hook.secret_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            text = ""
+        secret = read("secret_file", text, f"the file {hook.secret_file}", check_secret)
+    return dataclasses.replace(hook, url=SecretUrl(url), secret=Secret(secret))
 
 
 def _digested(

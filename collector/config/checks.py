@@ -384,6 +384,35 @@ def _forward(config: Config, places: Places) -> Iterator[Problem]:
             )  # fmt: skip
 
 
+def _webhooks(config: Config, places: Places) -> Iterator[Problem]:
+    names: dict[str, int] = {}
+    for index, hook in enumerate(config.webhooks):
+        at = f"webhooks[{index}]"
+        if names.setdefault(hook.name, index) != index:
+            yield _problem(
+                places, f"{at}.name", "a name of its own", f"`{hook.name}` a second time",
+                "two receivers cannot share a folder.", "rename one of them.",
+            )  # fmt: skip
+        if bool(hook.url) == bool(hook.url_env):
+            yield _problem(
+                places, at, "exactly one of `url` and `url_env`",
+                "both" if hook.url else "none of them",
+                "notices are posted to one place.", "keep one of the two.",
+            )  # fmt: skip
+        given = [name for name in ("secret", "secret_env", "secret_file") if getattr(hook, name)]
+        if len(given) > 1:
+            yield _problem(
+                places, at, "one of `secret`, `secret_env` and `secret_file` at most",
+                " and ".join(f"`{name}`" for name in given),
+                "a notice has one signature.", "keep one of them.",
+            )  # fmt: skip
+        if not hook.events:
+            yield _problem(
+                places, f"{at}.events", "at least one kind of event", "an empty list",
+                "the receiver would never be told anything.", "delete `events`, or the receiver.",
+            )  # fmt: skip
+
+
 CHECKS: Final[tuple[Check, ...]] = (
-    _exposed, _ports, _tls, _keys, _sizes, _store, _prices, _mappings, _forward,
+    _exposed, _ports, _tls, _keys, _sizes, _store, _prices, _mappings, _forward, _webhooks,
 )  # fmt: skip

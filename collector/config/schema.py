@@ -33,6 +33,8 @@ from collector.config.values import (
     SecretUrl,
     Secs,
     StoreUrl,
+    WebhookSecret,
+    WebhookUrl,
     is_loopback,
     split_address,
 )
@@ -46,6 +48,8 @@ DEFAULT_URL: Final = SecretUrl("")
 
 Role = Literal["ingest", "read", "control", "admin"]
 Boundary = Literal["trace", "conversation", "session", "explicit"]
+WebhookEvent = Literal["finding", "approval", "stop", "run_ended"]
+EndStatus = Literal["completed", "failed", "killed", "timed_out"]
 StepKind = Literal["run", "plan", "model", "tool", "retrieve", "validate", "other"]
 
 
@@ -196,6 +200,8 @@ class RetentionConfig:
     """Days that runs stay, with their feedback."""
     events_days: Days = 395
     """Days that events (verdicts, approvals, erasures) stay."""
+    ledger_days: Days = 3650
+    """Days that entries of the decision ledger stay; they hold digests, no text."""
     dead_letters_days: Days = 30
     """Days that traces of what could not be read stay (size and hash, never the bytes)."""
 
@@ -388,6 +394,41 @@ class ControlConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookConfig:
+    """One receiver of news (docs/approvals.md)."""
+
+    name: RuleName
+    """What metrics and logs call it; also the name of its folder in `<data_dir>/webhooks`."""
+    url: WebhookUrl = DEFAULT_URL
+    """Where notices are posted; that of a chat is a secret, so prefer `url_env`."""
+    url_env: str = ""
+    """Environment variable that holds the URL."""
+    events: tuple[WebhookEvent, ...] = ("approval", "stop")
+    """What is told: a `finding`, an `approval` asked for or answered, a `stop` asked for or carried
+    out, a `run_ended`."""
+    finding_action: Literal["flag", "warn", "pause", "kill"] = "warn"
+    """The mildest action of a finding that is told."""
+    statuses: tuple[EndStatus, ...] = ("failed", "killed", "timed_out")
+    """Statuses of runs whose end is told; an empty list: all."""
+    match: Match | None = None
+    """Match expression over a notice and its run (docs/approvals.md); none: everything."""
+    format: Literal["json", "slack"] = "json"
+    """`json`, or what incoming webhooks of Slack and those compatible with it take."""
+    secret: WebhookSecret = NO_SECRET
+    """Signs what is sent; prefer one of the next two."""
+    secret_env: str = ""
+    """Environment variable that holds the secret."""
+    secret_file: Path | None = None
+    """File that holds the secret; read once at start."""
+    timeout_secs: Secs = 10.0
+    """Seconds an answer may take before the notice is sent again."""
+    give_up_secs: Secs = 86_400.0
+    """Seconds after which a notice that nobody took is given up and counted."""
+    waiting_max: Annotated[int, Range(1, 1_000_000, "one has to wait while it is sent.")] = 10_000
+    """Notices that wait; further ones are dropped and counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardTlsConfig:
     """For `https://` endpoints. PEM files; without them the well-known authorities are trusted."""
 
@@ -474,6 +515,8 @@ class Config:
     """OTLP backends that get what comes in, redacted."""
     control: ControlConfig = ControlConfig()
     """Directives to running agents."""
+    webhooks: tuple[WebhookConfig, ...] = ()
+    """Who is told of findings, approvals, stops and runs that ended."""
     log: LogConfig = LogConfig()
     """Logs."""
 

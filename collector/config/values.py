@@ -151,6 +151,35 @@ def _otlp_url(text: str) -> None:
         )  # fmt: skip
 
 
+def _webhook_url(text: str) -> None:
+    try:
+        parts = urlsplit(text)
+        ok = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        ok = ok and text.isascii() and text.isprintable() and " " not in text
+        ok = ok and not (parts.fragment or parts.username or parts.password)
+    except ValueError:
+        ok = False
+    if text and not ok:
+        raise Refused(
+            "`http://` or `https://`, a host, and a path", "notices are posted there.",
+            "copy the URL that the receiver shows.", got=f"{len(text)} characters",
+        )  # fmt: skip
+
+
+def check_webhook_url(text: str) -> None:
+    """Raises Refused, also for an empty one."""
+    _webhook_url(text or "-")
+
+
+def check_secret(text: str) -> None:
+    if len(text) < KEY_CHARACTERS_MIN:
+        raise Refused(
+            f"at least {KEY_CHARACTERS_MIN} characters",
+            "a short secret can be guessed from one signed notice.",
+            "make one with `openssl rand -hex 32`.", got=f"{len(text)} characters",
+        )  # fmt: skip
+
+
 def header_value(text: str) -> None:
     if not text or not text.isascii() or not text.isprintable():
         raise Refused(
@@ -255,6 +284,8 @@ Address = Annotated[str, Format("host:port", _address)]
 StoreUrl = Annotated[SecretUrl, Format("URL", _store_url)]
 Origin = Annotated[str, Format("origin", _origin)]
 OtlpUrl = Annotated[str, Format("URL", _otlp_url)]
+WebhookUrl = Annotated[SecretUrl, Format("URL", _webhook_url)]
+WebhookSecret = Annotated[Secret, Format("secret", check_secret)]
 HeaderValue = Annotated[Secret, Format("secret", header_value)]
 Host = Annotated[str, Format("host", _host)]
 Pattern = Annotated[str, Format("regular expression", _pattern)]
