@@ -66,14 +66,14 @@ def test_the_light_part_never_needs_the_service() -> None:
 
     The exceptions are the command, which says what to install where the service is missing, an
     integration, which may import the library that it is named after and is imported by nobody else,
-    and the control stream's messages, which come with the extra `control`.
+    and the control stream and its messages, which come with the extra `control`.
     """
     light = sys.stdlib_module_names | {"otel_agentrun", "opentelemetry"}
     for module, file in imports("otel_agentrun"):
         if file.name == "__main__.py":
             continue
         own = {file.stem} if file.parent.name == "integrations" else set()
-        own |= {"google"} if file.name == "control_pb2.py" else set()
+        own |= {"control_pb2.py": {"google"}, "control.py": {"grpc"}}.get(file.name, set())
         assert module.partition(".")[0] in light | own, f"{file.name} imports {module}"
         if file.parent.name != "integrations":
             assert not module.startswith("otel_agentrun.integrations"), f"{file.name}: {module}"
