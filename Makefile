@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help run test check lint bench golden docs fmt changelog constraints prices proto semconv wheel clean
+.PHONY: help run test check lint bench golden docs dashboards fmt changelog constraints prices proto semconv wheel clean
 .DEFAULT_GOAL := help
 
 help: ## list these verbs
@@ -31,10 +31,13 @@ bench: .venv/.dev ## measure; `make bench ARGS=list` names what there is
 golden: .venv/.dev ## write tests/golden anew; review the diff
 	$(BIN)/python -m tests.golden
 
-docs: .venv/.dev ## write the generated pages of docs/ and schemas/config.schema.json anew
+docs: .venv/.dev dashboards ## write the generated pages of docs/, schemas and dashboards anew
 	$(BIN)/python -m collector.config
 	$(BIN)/python -m collector.rules.reference
 	$(BIN)/python -m tools.generate_dialects
+
+dashboards: .venv/.dev ## write dashboards/json from tools/dashboards and dashboards/queries
+	$(BIN)/python -m tools.dashboards
 
 fmt: .venv/.dev ## format, and repair what ruff can
 	$(BIN)/ruff format .

@@ -9,12 +9,13 @@ from typing import Final
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from tools.dashboards.build import Dashboard, built
+from tools.dashboards.collector import COLLECTOR
 from tools.dashboards.fleet import FLEET
 from tools.dashboards.run import RUN
 from tools.dashboards.runs import RUNS
 
 FOLDER: Final = Path(__file__).parents[2] / "dashboards" / "json"
-DASHBOARDS: Final[tuple[Dashboard, ...]] = (FLEET, RUNS, RUN)
+DASHBOARDS: Final[tuple[Dashboard, ...]] = (FLEET, RUNS, RUN, COLLECTOR)
 """All there are, in the order of their numbers."""
 
 
