@@ -32,6 +32,12 @@ def services(name: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+def sources(service: dict[str, Any]) -> list[str]:
+    """The secrets of a service, whatever they are called in its container."""
+    listed = service.get("secrets", ())
+    return [one if isinstance(one, str) else one["source"] for one in listed]
+
+
 @by_file
 def test_the_format_is_that_of_the_compose_specification(name: str) -> None:
     """An option that Compose does not know, or that stands in the wrong place, is found here."""
@@ -85,10 +91,9 @@ def test_no_secret_is_written_in_the_file(name: str) -> None:
             if SECRET_WORD.search(variable):
                 assert variable.endswith("__FILE"), f"{service}: {variable}={value}"
                 assert value.startswith("/run/secrets/"), f"{service}: {variable}={value}"
-        used = set(options.get("secrets", ()))
-        assert used <= set(document["secrets"]), service
+        assert set(sources(options)) <= set(document["secrets"]), service
     assert set(document["secrets"]) == {
-        secret for one in document["services"].values() for secret in one.get("secrets", ())
+        secret for one in document["services"].values() for secret in sources(one)
     }
     for options in document["secrets"].values():
         assert list(options) == ["file"]
@@ -185,7 +190,7 @@ def test_the_collectors_settings_are_read_with_the_secrets_it_gets(
     options = services(name)["collector"]
     settings = [volume for volume in options["volumes"] if ".yaml:" in volume]
     source = settings[0].split(":")[0]
-    env = {secret: made[secret] for secret in options["secrets"] if secret.isupper()}
+    env = {secret: made[secret] for secret in sources(options) if secret.isupper()}
 
     config = load(COMPOSE / source, {**env, "AGENTRUN_DATA_DIR": "/var/lib/agentrun"})
 
