@@ -21,6 +21,8 @@ from collector.api.service import Operations
 from collector.collector import Collector
 from collector.config import Config
 from collector.errors import StoreError
+from collector.ledger.chain import FILE, read_anchor
+from collector.ledger.reader import StoredLedger
 from collector.listeners import Ports, until_told
 
 DRAIN_SECS = 15.0
@@ -66,11 +68,18 @@ def opened(config: Config, *, decoders: int = 0) -> Iterator[Collector]:
 async def announce(collector: Collector, ports: Ports) -> bool:
     config = collector.config
     api = f"http://{config.api.host}:{ports.api}"
+    clickhouse = ""
+    if ports.reads is not None:
+        clickhouse = (
+            f"  ClickHouse http://{config.read_endpoint.host}:{ports.reads}"
+            f"   (read-only, database {config.store.database})\n"
+        )
     print(  # noqa: T201  # what a person who started it wants to see
         f"otel-agentrun is running.\n"
         f"  OTLP/gRPC  {config.receiver.grpc.host}:{ports.grpc}\n"
         f"  OTLP/HTTP  http://{config.receiver.http.host}:{ports.http}\n"
         f"  API        {api}/v1/runs   (also /metrics, /readyz)\n"
+        f"{clickhouse}"
         f"  Store      {config.store.url}\n"
         f"  See runs   agentrun runs list\n"
         f"Ctrl-C stops it.",
@@ -92,6 +101,12 @@ def operations(config: Config) -> Iterator[Operations]:
             collector,
             rules=collector,
             control=collector.desk,
+            approvals=collector.approvals,
+            # The chain of the collector whose store this is, if it ran here.
+            ledger=StoredLedger(
+                collector.link.get,
+                lambda: [found] if (found := read_anchor(config.data_dir / FILE)) else [],
+            ),
             checks=checks.items(),
         )
 
@@ -105,5 +120,5 @@ def aside(config: Config) -> Iterator[Collector]:
         key = config.data_dir / "redaction.key"
         if key.is_file():  # equal values are to get equal marks, whoever ingests them
             shutil.copy(key, folder)
-        with opened(replace(config, data_dir=Path(folder), forward=())) as collector:
+        with opened(replace(config, data_dir=Path(folder), forward=(), webhooks=())) as collector:
             yield collector

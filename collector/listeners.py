@@ -18,7 +18,13 @@ from collector.api.health import Health
 from collector.api.local import LocalOperations
 from collector.api.metrics import Metrics
 from collector.api.server import serve_api
+from collector.clickhouse_http.app import ReadEndpoint
+from collector.clickhouse_http.engine import MEMORY, Engine
+from collector.clickhouse_http.reader import QueryReader
+from collector.clickhouse_http.serving import serve_reads
+from collector.clickhouse_http.stats import ReadStats
 from collector.collector import Collector
+from collector.config import ReadEndpointConfig
 from collector.control.server import ControlHandler
 from collector.receiver.exchange import Exchange
 from collector.receiver.grpc_server import GrpcReceiver
@@ -38,6 +44,8 @@ class Ports:
     grpc: int
     http: int
     api: int
+    reads: int | None = None
+    """Of the read endpoint; `None`: it does not listen."""
 
 
 async def until_told(
@@ -85,6 +93,18 @@ class Listeners:
         self._http = HttpReceiver(settings.http(config), self._exchange)
         checks = collector.checks()
         self._health = Health(checks)
+        self._reads: ReadEndpoint | None = None
+        read_stats = ReadStats()
+        if config.serves_reads:
+            self._reads = ReadEndpoint(
+                self._reader,
+                keyring=keyring,
+                stats=read_stats,
+                admission=settings.read_admission(config),
+                peers_verified=config.read_endpoint.tls.client_ca_file is not None,
+                allowed_hosts=config.api.allowed_hosts,
+                allowed_origins=config.api.allowed_origins,
+            )
         self._api = create_app(
             LocalOperations(
                 collector,
@@ -98,6 +118,7 @@ class Listeners:
                 collector.accounting,
                 gauges=collector.gauges(),
                 receiver=stats,
+                reads=read_stats if self._reads else None,
                 forwarding=collector.forwarding,
             ),
             updates=collector.updates,
@@ -127,7 +148,30 @@ class Listeners:
             grpc=await tasks.start(self._grpc.serve),
             http=await tasks.start(self._http.serve),
             api=await tasks.start(api),
+            reads=await self._start_reads(tasks),
         )
+
+    async def _start_reads(self, tasks: TaskGroup) -> int | None:
+        if self._reads is None:
+            return None
+        config = self._collector.config.read_endpoint
+        tls = settings.tls(config.tls)
+        serve = partial(
+            serve_reads,
+            self._reads,
+            host=config.host,
+            port=config.port,
+            tls=ssl_context(tls) if tls else None,
+            optional=config.address == ReadEndpointConfig().address,
+        )
+        port: int | None = await tasks.start(serve)
+        return port
+
+    def _reader(self) -> QueryReader:
+        """On the engine that the collector has open.  Raises StoreError."""
+        store = self._collector.link.get()
+        engine = Engine(store.url.path or MEMORY)
+        return QueryReader(engine, store.database, settings.query_limits(self._collector.config))
 
     async def stop(self) -> None:
         """Refuse what is new, let what is under way end."""

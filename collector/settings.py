@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from collector.clickhouse_http.allowed_settings import QueryLimits
+from collector.clickhouse_http.app import Admission
 from collector.config import BoundaryRule, Config, ListenerConfig, PricesConfig, TlsConfig
 from collector.control.control import ControlSettings
 from collector.control.notices import Wanted
@@ -88,6 +90,26 @@ def http(config: Config) -> HttpSettings:
         limits=receiver_limits(config),
         allowed_hosts=config.api.allowed_hosts,
         allowed_origins=config.api.allowed_origins,
+    )
+
+
+def query_limits(config: Config) -> QueryLimits:
+    reads = config.read_endpoint
+    return QueryLimits(
+        secs_max=reads.query_secs_max,
+        memory_bytes_max=reads.memory_bytes_max,
+        result_rows_max=reads.result_rows_max,
+        result_bytes_max=reads.result_bytes_max,
+        threads_max=reads.query_threads_max,
+    )
+
+
+def read_admission(config: Config) -> Admission:
+    reads = config.read_endpoint
+    return Admission(
+        queries_max=reads.queries_max,
+        waiting_max=reads.waiting_max,
+        waiting_secs_max=reads.waiting_secs,
     )
 
 

@@ -26,6 +26,10 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from collector.accounting import Accounting, Histogram, Snapshot, Terms
+from collector.api.control_metrics import ControlMetrics
+from collector.api.decision_metrics import DecisionMetrics, Decisions
+from collector.clickhouse_http.stats import ReadStats
+from collector.control.stats import ControlStats
 from collector.forward.forwarding import Forwarding
 from collector.receiver.stats import ReceiverStats
 
@@ -67,7 +71,10 @@ class Metrics:
         *,
         gauges: Mapping[str, Callable[[], float]] | None = None,
         receiver: ReceiverStats | None = None,
+        reads: ReadStats | None = None,
         forwarding: Forwarding | None = None,
+        control: ControlStats | None = None,
+        decisions: Decisions | None = None,
     ) -> None:
         """`gauges`: a function for each metric of `GAUGES` that this collector has."""
         gauges = gauges or {}
@@ -79,8 +86,14 @@ class Metrics:
         self._registry.register(_Threads())
         if receiver is not None:
             self._registry.register(_Requests(receiver))
+        if reads is not None:
+            self._registry.register(_Reads(reads))
         if forwarding is not None:
             self._registry.register(_Forwarded(forwarding))
+        if control is not None:
+            self._registry.register(ControlMetrics(control, _histogram))
+        if decisions is not None:
+            self._registry.register(DecisionMetrics(decisions))
         ProcessCollector(registry=self._registry)
 
     def render(self) -> bytes:
@@ -242,6 +255,44 @@ class _Requests(Collector):
             "agentrun_receiver_in_flight_bytes",
             "Bytes of bodies held for them.",
             value=stats.in_flight_bytes,
+        )
+
+    def describe(self) -> list[Metric]:
+        return []
+
+
+class _Reads(Collector):
+    def __init__(self, stats: ReadStats) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterator[Metric]:
+        stats = self._stats
+        queries = CounterMetricFamily(
+            "agentrun_read_queries",
+            "Queries of readers: ok, error (the engine failed it), refused, gone (client left).",
+            labels=["outcome"],
+        )
+        for outcome, number in sorted(stats.queries.items()):
+            queries.add_metric([outcome], number)
+        yield queries
+        failed = CounterMetricFamily(
+            "agentrun_read_queries_failed",
+            "Queries of readers without an answer, by the name of ClickHouse's error.",
+            labels=["reason"],
+        )
+        for reason, number in sorted(stats.refused.items()):
+            failed.add_metric([reason], number)
+        yield failed
+        yield _histogram(
+            "agentrun_read_query_seconds", "Time queries of readers took.", stats.secs.copy()
+        )
+        yield GaugeMetricFamily(
+            "agentrun_read_queries_running", "Queries of readers that run.", value=stats.running
+        )
+        yield GaugeMetricFamily(
+            "agentrun_read_queries_waiting",
+            "Queries of readers that wait for their turn.",
+            value=stats.waiting,
         )
 
     def describe(self) -> list[Metric]:

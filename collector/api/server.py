@@ -29,6 +29,7 @@ async def serve_api(
     tls: ssl.SSLContext | None = None,
     drain_secs: float = 2.0,
     before_stop: Callable[[], None] = lambda: None,
+    name: str = "api",
     task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; reports the bound port (`port` 0 picks one).
@@ -37,7 +38,7 @@ async def serve_api(
     requests, and lets those in flight finish for at most `drain_secs`.  Raises OSError when the
     address cannot be bound.
     """
-    listener = bind(host, port)
+    listener = bind(host, port, name)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -64,7 +65,7 @@ async def serve_api(
         listener.close()
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, name: str = "api") -> socket.socket:
     """A listening socket.  Raises OSError that says what holds the port and what to do."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -78,7 +79,7 @@ def bind(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             fix = "stop what listens there (another collector?), or set another port"
         raise OSError(
-            f"api: cannot listen on {host}:{port}: {error.strerror}.\n  Fix: {fix}."
+            f"{name}: cannot listen on {host}:{port}: {error.strerror}.\n  Fix: {fix}."
         ) from error
     listener.setblocking(False)
     return listener

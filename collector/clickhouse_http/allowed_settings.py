@@ -21,7 +21,7 @@ HARMLESS: Final = re.compile(
     "|format_csv_allow_(?:single|double)_quotes|bool_(?:true|false)_representation"
     "|session_timezone|join_use_nulls|group_by_use_nulls|transform_null_in|union_default_mode"
     "|aggregate_functions_null_for_empty|prefer_column_name_to_alias|extremes|final|limit|offset"
-    "|cast_keep_nullable|first_day_of_week|max_block_size|optimize_\\w+"
+    "|cast_keep_nullable|cast_string_to_(?:dynamic|variant)_use_inference|first_day_of_week|max_block_size|optimize_\\w+"
     "|do_not_merge_across_partitions_select_final|use_skip_indexes(?:_if_final)?|force_primary_key"
     "|force_index_by_date|ignore_data_skipping_indices"
 )

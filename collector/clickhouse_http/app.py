@@ -79,6 +79,13 @@ class ReadEndpoint:
         # Threads of its own: the pool of the API and of the receivers is never waited for.
         self._slots = anyio.CapacityLimiter(admission.queries_max)
         self._kills = anyio.CapacityLimiter(2)
+        self._opened: QueryReader | None = None
+
+    def close(self) -> None:
+        """Let go of the engine."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.engine.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -111,7 +118,7 @@ class ReadEndpoint:
             if not query.text.strip() and method != "POST":
                 await _send(send, 200, {"Content-Type": "text/plain"}, b"Ok.\n", method)
                 return
-            reader = await anyio.to_thread.run_sync(self._reader, limiter=self._kills)
+            reader = await self._open()
             version = reader.engine.version
             await self._answer(reader, query, receive, send, method)
         except ServerError as error:
@@ -122,6 +129,15 @@ class ReadEndpoint:
             self._stats.failed("error", "store")
             unavailable = ServerError(210, "NETWORK_ERROR", f"{error} {error.hint}".strip())
             await _send_error(send, unavailable, version, scope["method"], status=503)
+
+    async def _open(self) -> QueryReader:
+        if self._opened is None:
+            opened = await anyio.to_thread.run_sync(self._reader, limiter=self._kills)
+            if self._opened is not None:  # two first queries
+                opened.engine.close()
+            else:
+                self._opened = opened
+        return self._opened
 
     # ------------------------------------------------------------------ who asks
 

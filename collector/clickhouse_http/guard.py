@@ -88,6 +88,7 @@ class Verdict:
     format: str = ""
     """As the statement names it."""
     has_settings: bool = False
+    """The statement has to run with `readonly = 2`, which lets it change settings."""
     filters: list[str] = field(default_factory=list)
     """Conditions in SQL inside of settings, which are to be parsed and checked likewise."""
 
@@ -131,6 +132,8 @@ def check(
                 _check_table_expression(node)
             case "TableIdentifier":
                 resolve(node)
+                # Drivers read there which settings they may send: not none, as `readonly = 1` says.
+                verdict.has_settings |= str(node.get("name")).endswith("settings")
             case "SetQuery":
                 verdict.has_settings = True
                 for change in _changes(node):

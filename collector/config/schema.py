@@ -140,6 +140,47 @@ class ApiConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadEndpointConfig:
+    """The embedded store over ClickHouse's HTTP protocol, read-only (docs/clickhouse-endpoint.md).
+    With a server as store it is off: clients ask the server."""
+
+    enabled: bool = True
+    """Whether it listens."""
+    address: Address = "127.0.0.1:8123"
+    """Host and port; port 0 takes a free one. The default is given up where it is taken."""
+    tls: TlsConfig = TlsConfig()
+    """Certificate and key; none: plain text."""
+    queries_max: Annotated[int, Range(1, 8, "each takes cores and memory from ingest.")] = 2
+    """Queries that run at the same time."""
+    waiting_max: Annotated[int, Range(0, 10_000, "they are held in memory.")] = 64
+    """Queries that wait for their turn; further ones are refused (429)."""
+    waiting_secs: Secs = 15.0
+    """Seconds a query waits for its turn before it is refused (429)."""
+    query_secs_max: Secs = 30.0
+    """Seconds a query may take."""
+    query_threads_max: Annotated[int, Range(1, 64, "it is a number of cores.")] = 2
+    """Cores a query may use."""
+    memory_bytes_max: Bytes = 1024 * MIB
+    """Bytes of memory a query may use."""
+    result_rows_max: Annotated[int, Range(1, 1_000_000_000, "a result has rows.")] = 1_000_000
+    """Rows of one result; a larger one is an error."""
+    result_bytes_max: Bytes = 256 * MIB
+    """Bytes of one result, uncompressed; a larger one is an error."""
+
+    @property
+    def host(self) -> str:
+        return split_address(self.address)[0]
+
+    @property
+    def port(self) -> int:
+        return split_address(self.address)[1]
+
+    @property
+    def loopback(self) -> bool:
+        return is_loopback(self.host)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
     """One key, given in exactly one of three ways. After loading only its digest is left."""
 
@@ -495,6 +536,8 @@ class Config:
     """OTLP."""
     api: ApiConfig = ApiConfig()
     """HTTP API."""
+    read_endpoint: ReadEndpointConfig = ReadEndpointConfig()
+    """ClickHouse protocol for readers."""
     auth: AuthConfig = AuthConfig()
     """API keys."""
     journal: JournalConfig = JournalConfig()
@@ -521,13 +564,22 @@ class Config:
     """Logs."""
 
     @property
-    def listeners(self) -> Mapping[str, ListenerConfig | ApiConfig]:
+    def listeners(self) -> Mapping[str, ListenerConfig | ApiConfig | ReadEndpointConfig]:
         """Dotted key of each listener -> its settings."""
-        return {
+        listeners: dict[str, ListenerConfig | ApiConfig | ReadEndpointConfig] = {
             "receiver.grpc": self.receiver.grpc,
             "receiver.http": self.receiver.http,
             "api": self.api,
         }
+        if self.serves_reads:
+            listeners["read_endpoint"] = self.read_endpoint
+        return listeners
+
+    @property
+    def serves_reads(self) -> bool:
+        """Is there an embedded store (an empty URL means one), and an endpoint wanted?"""
+        embedded = not self.store.url or self.store.url.lower().startswith("chdb")
+        return self.read_endpoint.enabled and embedded
 
     @property
     def ports(self) -> Mapping[str, tuple[str, int]]:

@@ -19,6 +19,7 @@ PORTS = {
     "grpc": re.compile(r"OTLP/gRPC +\S*?:(\d+)"),
     "http": re.compile(r"OTLP/HTTP +http://\S*?:(\d+)"),
     "api": re.compile(r"API +http://\S*?:(\d+)/"),
+    "reads": re.compile(r"ClickHouse +http://\S*?:(\d+) "),
 }
 
 
@@ -34,6 +35,7 @@ class CollectorProcess:
             "AGENTRUN_RECEIVER_GRPC_ADDRESS": "127.0.0.1:0",
             "AGENTRUN_RECEIVER_HTTP_ADDRESS": "127.0.0.1:0",
             "AGENTRUN_API_ADDRESS": "127.0.0.1:0",
+            "AGENTRUN_READ_ENDPOINT_ADDRESS": "127.0.0.1:0",
             "AGENTRUN_RECEIVER_DECODERS": "0",
             **{f"AGENTRUN_{name.upper()}": str(value) for name, value in settings.items()},
         }
