@@ -120,6 +120,7 @@ class Listeners:
                 receiver=stats,
                 reads=read_stats if self._reads else None,
                 forwarding=collector.forwarding,
+                control=collector.control.stats,
             ),
             updates=collector.updates,
             version=version("otel-agentrun"),

@@ -35,8 +35,6 @@ SECOND: Final = 1_000_000_000
 SEEN_MAX: Final = 200_000
 FINDINGS_MAX: Final = 10_000
 """Findings that wait to be acted on; those past it are counted and stay findings."""
-FRESH_NS: Final = 300 * SECOND
-"""A run that no application says it has may still be told of so early."""
 RETRY_SECS: Final = 0.5
 RECENT_MAX: Final = 1000
 """Directives in one answer."""
@@ -226,14 +224,11 @@ class Control:
         that this one takes the place of."""
         before = self.sessions.open(session, runs)
         held = {run.run_id for run in runs}
-        now_ns = self._now_ns()
         with self._lock:
             waiting = [
                 known.directive
-                for known in self._state.open(now_ns)
-                if known.directive.scope != "run"
-                or known.directive.target in held
-                or known.directive.at_ns > now_ns - FRESH_NS
+                for known in self._state.open(self._now_ns())
+                if known.directive.scope != "run" or known.directive.target in held
             ]
         self.sessions.send(session, waiting)
         return before
