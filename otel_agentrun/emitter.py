@@ -146,6 +146,11 @@ class Emitter:
         if self._thread is None:
             self._start()
 
+    def start(self) -> None:
+        """Be ready, and connected, before any event: a run began of which none is told."""
+        if self._thread is None and not self._closed:
+            self._start()
+
     def watch(self, scope: RunScope, span: SpanContext) -> None:
         """Send heartbeats of a run until `unwatch`."""
         beat = Beat(scope, span, time.monotonic())

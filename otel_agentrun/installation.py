@@ -41,7 +41,10 @@ from otel_agentrun.redact import RedactSettings
 from otel_agentrun.sampling import RecordAll
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from otel_agentrun.control import ControlClient
+    from otel_agentrun.rules import Ruleset
 
 __all__ = ["Installation", "install", "pre_instrument", "uninstall"]
 
@@ -50,6 +53,7 @@ OURS_DISABLED: Final = "OTEL_AGENTRUN_DISABLED"
 CONTENT: Final = "OTEL_AGENTRUN_CONTENT"
 CONTENT_CHARS_MAX: Final = "OTEL_AGENTRUN_CONTENT_CHARS_MAX"
 LIVE: Final = "OTEL_AGENTRUN_LIVE"
+RULES: Final = "OTEL_AGENTRUN_RULES"
 HEARTBEATS: Final = "OTEL_AGENTRUN_HEARTBEAT_SECS"
 GUARD: Final = "OTEL_AGENTRUN_GUARD"
 MODEL_HOSTS: Final = "OTEL_AGENTRUN_MODEL_HOSTS"
@@ -101,6 +105,7 @@ def install(
     control: bool | str | None = None,
     guard: bool | None = None,
     model_hosts: Sequence[str] | None = None,
+    rules: str | Path | Mapping[str, Any] | Ruleset | None = None,
 ) -> Installation:
     """Set up OpenTelemetry with our processor first; a second call returns what the first one did.
 
@@ -115,8 +120,11 @@ def install(
     OTLP by default, where grpcio is installed; `False` for none.  `guard=False` lets model calls of
     stopped runs pass; `model_hosts` are hosts of models that the guard does not know.
 
-    Raises `ValueError` for a setting that makes no sense and `ImportError` without an exporter, or
-    without grpcio where `control` is asked for.
+    `rules` act in this process, the collector reachable or not: a file (`OTEL_AGENTRUN_RULES`
+    names one, too) or what it holds; none by default.
+
+    Raises `ValueError` for a setting that makes no sense, `OSError` for a rules file that cannot be
+    read, and `ImportError` without an exporter, or without grpcio where `control` is asked for.
     """
     global _installed
     with _lock:
@@ -155,6 +163,7 @@ def install(
                 logger_provider=logs if is_live else None,
                 content=policy,
                 heartbeat_secs=heartbeat_secs or _number(HEARTBEATS, HEARTBEAT_SECS),
+                rules=rules if rules is not None else os.environ.get(RULES, "").strip() or None,
             )
             emitter = runtime.active().emitter
             stream = _stream(way, emitter, logs) if way and emitter and logs else None

@@ -42,6 +42,8 @@ __all__ = ["Demand", "LocalRules", "WatchedRun"]
 NANO: Final = 1_000_000_000
 SPANS_MAX: Final = 64
 """Span ids of one finding that are told."""
+WORDS_CHARS_MAX: Final = 8192
+"""Of a call's arguments that are compared."""
 PAUSE_SECS: Final = 3600.0
 """How long a run that a rule paused waits for an operator."""
 ACTOR: Final = "local rules"
@@ -226,11 +228,18 @@ class WatchedRun:
 
     # ------------------------------------------------------------------ after a step
 
-    def after(self, step: Step, cost_nano_usd: int | None, view: SpanView | None) -> None:
-        """A step of the run ended; `view` where its text can be read."""
+    def after(
+        self,
+        step: Step,
+        cost_nano_usd: int | None,
+        view: SpanView | None,
+        given: Mapping[str, object] | None = None,
+    ) -> None:
+        """A step of the run ended; `view` where its text can be read, `given` the real arguments
+        of a tool of ours."""
         try:
             with self._lock:
-                seen = self._seen(step, cost_nano_usd, view)
+                seen = self._seen(step, cost_nano_usd, view, given)
                 before = self._watch.unknown
                 self._watch.add((seen,))
                 if step.tool_requests:
@@ -264,15 +273,25 @@ class WatchedRun:
         except Exception as trouble:
             runtime.warn_of("rules_not_evaluated", trouble)
 
-    def _seen(self, step: Step, cost_nano_usd: int | None, view: SpanView | None) -> Seen:
+    def _seen(
+        self,
+        step: Step,
+        cost_nano_usd: int | None,
+        view: SpanView | None,
+        given: Mapping[str, object] | None,
+    ) -> Seen:
+        if given is not None and step.kind is kinds.TOOL:
+            # What its span holds may be redacted, or only the structure of it.
+            said = repr(given)[:WORDS_CHARS_MAX] if self.reads_words else ""
+            return Seen(step, cost_nano_usd, words(said) if said else NO_WORDS, given)
         if view is None or not (self.reads_words or self.reads_arguments):
             return Seen(step, cost_nano_usd)
         if step.kind is kinds.TOOL:
             text = _arguments_text(view)
-            given = arguments.parse(text) if text and self.reads_arguments else None
+            parsed = arguments.parse(text) if text and self.reads_arguments else None
             return Seen(
                 step, cost_nano_usd, words(text) if text and self.reads_words else NO_WORDS,
-                given if isinstance(given, Mapping) else None,
+                parsed if isinstance(parsed, Mapping) else None,
             )  # fmt: skip
         if step.tool_requests and self.reads_arguments:
             return Seen(step, cost_nano_usd, requested=_requested(view))

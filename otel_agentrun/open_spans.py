@@ -8,6 +8,7 @@ counts the first that ends.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
 from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan, Span
@@ -32,7 +33,8 @@ class OpenSpan:
     """A span inside a run that has not ended."""
 
     __slots__ = (
-        "calls", "holds_call", "is_root", "parent_id", "scope", "span", "step_id", "stopped",
+        "arguments", "calls", "holds_call", "is_root", "parent_id", "scope", "span", "step_id",
+        "stopped",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +50,8 @@ class OpenSpan:
         """A model call below it, with no agent and no tool between, was counted."""
         self.calls: tuple[Step, ...] = ()
         """Model calls right below it that were counted."""
+        self.arguments: Mapping[str, object] | None = None
+        """The real ones of a call of a tool of ours, for rules: the span's may be redacted."""
         self.stopped: Verdict | None = None
         """The kill that came while it was open."""
 

@@ -118,7 +118,7 @@ class AgentRunSpanProcessor(SpanProcessor):
                 if self._verdicts.active or scope.watched is not None or self._rules is not None:
                     self._admit(span, scope, parent_context)
                 if not scope.implicit:
-                    self._stamp(span, scope)
+                    self._stamp(span, scope, parent_context)
                     return
                 self._join(span, scope)
             if labels := current.labels(parent_context):
@@ -165,7 +165,7 @@ class AgentRunSpanProcessor(SpanProcessor):
             scope = scope.parent
         return scope
 
-    def _stamp(self, span: Span, scope: RunScope) -> None:
+    def _stamp(self, span: Span, scope: RunScope, parent_context: Context | None) -> None:
         stated = raw(span)
         said_kind = stated.get(semconv.STEP_KIND)
         if semconv.STEP_ID in stated and stated.get(semconv.RUN_ID) == scope.run_id:
@@ -178,17 +178,21 @@ class AgentRunSpanProcessor(SpanProcessor):
             stamps = {k: v for k, v in stamps.items() if k in IDS or k not in stated}
         put(span, stamps)
         is_root = said_kind == "run"
-        self._add(span, scope, step_id, is_root=is_root)
+        found = self._add(span, scope, step_id, is_root=is_root)
+        if scope.watched is not None and said_kind == "tool":
+            known = call_within(parent_context)
+            found.arguments = known[0].arguments if known is not None else None
         if is_root:
             self._verdicts.opened(scope, span.start_time or 0)
         if self._emitter is not None and said_kind is not None and is_sampled(span):
             # Of others' spans it is not known yet what they are.
             reports.started(self._emitter, span, scope, is_root=is_root)
 
-    def _add(self, span: Span, scope: RunScope, step_id: int, *, is_root: bool) -> None:
+    def _add(self, span: Span, scope: RunScope, step_id: int, *, is_root: bool) -> OpenSpan:
         parent = span.parent
         found = OpenSpan(scope, span, parent.span_id if parent is not None else 0, step_id, is_root)
         self._open.add(span.get_span_context().span_id, found)
+        return found
 
     def _begin_implicit(self, span: Span) -> RunScope | None:
         if getattr(span, IMPLICIT_BY, self) is not self:
@@ -197,6 +201,8 @@ class AgentRunSpanProcessor(SpanProcessor):
         scope = self._implicit.begin(span)
         if scope is not None and scope.at == span.get_span_context():
             self._verdicts.opened(scope, span.start_time or 0)
+            if self._emitter is not None and self._emitter.stream is not None:
+                self._emitter.start()
         return scope
 
     def _join(self, span: Span, scope: RunScope) -> None:
@@ -283,7 +289,7 @@ class AgentRunSpanProcessor(SpanProcessor):
                     kind in COUNTED
                     or (kind is kinds.RUN and step.role is kinds.AGENT and not found.is_root)
                 ):
-                    watched.after(step, cost, view)
+                    watched.after(step, cost, view, found.arguments)
             if scope.handle is not None and lifecycle.has("step"):
                 lifecycle.fire("step", scope.handle, step)
         elif kind is not kinds.OTHER:
@@ -299,11 +305,15 @@ class AgentRunSpanProcessor(SpanProcessor):
             self._run_ended(span, scope)
         elif scope.implicit and (kind in COUNTED or kind is kinds.RUN):
             self._unattributed()
-        if self._emitter is not None and not scope.implicit and is_sampled(span):
+        # Of an implicit run only the collector that can stop it hears, ahead of its spans.
+        emitter = self._emitter
+        if emitter is None or (scope.implicit and emitter.stream is None):
+            return kind
+        if is_sampled(span):
             if found.is_root:
-                reports.run_ended(self._emitter, span, scope)
+                reports.run_ended(emitter, span, scope)
             elif kind in COUNTED or semconv.STEP_KIND in said:
-                reports.step_ended(self._emitter, span, scope, step)
+                reports.step_ended(emitter, span, scope, step)
         return kind
 
     def _run_ended(self, span: ReadableSpan, scope: RunScope) -> None:

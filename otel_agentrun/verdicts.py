@@ -182,7 +182,7 @@ class Verdicts:
         """Decide about one run, or all of an agent, a workspace, this process, that began before
         `before_ns` (0: at any time).  Returns the ids of the runs it concerns here; () none.
 
-        A kill with an `approval_id` refuses that approval.  A kill is final.
+        A kill with an `approval_id` refuses that approval, and nothing else.  A kill is final.
         """
         with self._lock:
             if verdict.approval_id and verdict.action == "kill":
@@ -191,6 +191,10 @@ class Verdicts:
                     wait.give("refused", verdict)
                 if refused:
                     return tuple({wait.scope.run_id: None for wait in refused})
+                paused = [s for s in list(self._open) if _asks(s.verdict, verdict.approval_id)]
+                for scope in paused:
+                    self._set(scope, verdict)
+                return tuple(dict.fromkeys(scope.run_id for scope in paused))
             concerned = [
                 scope
                 for scope, started_ns in list(self._open.items())
@@ -223,10 +227,15 @@ class Verdicts:
                 answered = [w for w in self._waits if w.approval_id == approval_id]
                 for wait in answered:
                     wait.give("lifted")
-                return bool(answered)
+                if answered:
+                    return True
             found = False
             for scope in list(self._open):
-                if scope.run_id == run_id and _is(scope.verdict, "pause"):
+                if (
+                    scope.run_id == run_id
+                    and _is(scope.verdict, "pause")
+                    and (not approval_id or _asks(scope.verdict, approval_id))
+                ):
                     scope.verdict = None
                     found = True
                     for wait in self._waits:
@@ -362,6 +371,10 @@ def _wake(future: asyncio.Future[None]) -> None:
 
 def _is(verdict: Verdict | None, action: str) -> bool:
     return verdict is not None and verdict.action == action
+
+
+def _asks(verdict: Verdict | None, approval_id: str) -> bool:
+    return verdict is not None and verdict.action == "pause" and verdict.approval_id == approval_id
 
 
 def _kill(scope: RunScope | None) -> Verdict | None:

@@ -23,7 +23,7 @@ def only_run() -> str:
 
 
 def trace_id(span: ReadableSpan | trace.Span) -> str:
-    at = span.get_span_context()  # type: ignore[union-attr]  # both have it
+    at = span.get_span_context()
     assert at is not None
     return f"{at.trace_id:032x}"
 
