@@ -20,6 +20,7 @@ from collector.control.control import Control
 from collector.control.desk import Desk
 from collector.control.open_runs import OpenRuns
 from collector.control.polling import StorePoll
+from collector.control.webhooks import Webhooks
 from collector.dashboards import stats
 from collector.dashboards.stats import StatQuery
 from collector.decoding import DecodePool
@@ -30,17 +31,20 @@ from collector.journal.entry import Entry
 from collector.journal.journal import Journal
 from collector.journal.segment import RecordKind
 from collector.ledger.chain import Ledger
+from collector.ledger.pruning import Pruning
 from collector.pipeline import Pipeline
 from collector.redaction import load_or_create_key
 from collector.rules import bench
 from collector.rules.file import RulesFileWatch, ruleset
+from collector.rules.shared_budgets import SharedBudgets
 from collector.runs.assembler import Assembler, Stored, Unknown
 from collector.runs.events import ERASED, make_event
-from collector.runs.judge import RulesInForce
+from collector.runs.judge import RulesInForce, run_names
 from collector.runs.run import DeadLetter, Run
 from collector.store import documents
 from collector.store.client import Store
 from collector.store.control_events import control_events
+from collector.store.drawn import drawn
 from collector.store.erase import Eraser, Found
 from collector.store.link import StoreLink
 from collector.store.reader import Reader
@@ -126,6 +130,10 @@ class Collector:
                 enabled=config.control.enabled,
             )
             self.forwarding = Forwarding(settings.forward(config))
+            self.webhooks = Webhooks(settings.webhooks(config), config.data_dir, self._run_names)
+            self.pruning = Pruning(
+                self.ledger, self.link.get, days=config.store.retention.ledger_days
+            )
             self.pipeline = Pipeline(
                 journal=self.journal,
                 assembler=self.assembler,
@@ -141,7 +149,7 @@ class Collector:
                 erased=lambda: self.intake.erased,
                 of_others=None if self._embedded else self._of_others,
                 on_idle=self._rules_file.look,
-                on_control=self.control.heard,
+                on_control=self._control_heard,
                 on_flush=self._forward,
             )
         except BaseException:
@@ -149,8 +157,16 @@ class Collector:
             self.link.close()
             raise
         self.intake.behind = self.pipeline.behind
+        self._shared_budgets = SharedBudgets(
+            self.rules,
+            lambda budget, wanted: drawn(self.link.get(), budget, wanted),
+            self.pipeline.call,
+            self.assembler.judge_again,
+        )
         self.pipeline.start()
+        self._shared_budgets.start()
         self.forwarding.start()
+        self.webhooks.start()
 
     def __enter__(self) -> Collector:
         return self
@@ -162,8 +178,11 @@ class Collector:
         """Write what is there, for `drain_secs` at most; the journal keeps the rest."""
         self.approvals.close()
         self.control.close()
+        self._shared_budgets.stop()
         self.pipeline.stop(drain_secs)
         self.forwarding.close(min(drain_secs, FORWARD_DRAIN_SECS))
+        self.pruning.close()
+        self.webhooks.close()
         self.intake.close()
         self.journal.close()
         self.link.close()
@@ -244,6 +263,8 @@ class Collector:
                 ) from None
             found = buried.result()
         self._erase_forwarded(found.trace_ids)
+        self.webhooks.forget_runs(found.run_ids)
+        self.approvals.forget_runs(found.run_ids)
         erased = eraser.erase(found)
         event = make_event(
             ERASED,
@@ -380,7 +401,13 @@ class Collector:
             inline_value_bytes_max=self.config.store.inline_value_bytes_max,
             writer_id=self._writer_id,
         )
-        return lambda: self._writer_for(self.link.get()).insert(rows, flush.events)
+
+        def store() -> None:
+            self._writer_for(self.link.get()).insert(rows, flush.events)
+            # Before the journal forgets what made them end.
+            self.webhooks.ran(flush.runs)
+
+        return store
 
     def _forward(self, flush: Flush) -> None:
         self.forwarding.take(spans=flush.spans, logs=flush.logs, steps=flush.steps, runs=flush.runs)
@@ -411,6 +438,15 @@ class Collector:
 
     def _control_events(self, since_ns: int, received_secs: int) -> list[Event]:
         return control_events(self.link.get(), since_ns, received_secs)
+
+    def _control_heard(self, events: Sequence[Event]) -> None:
+        """In the fold thread, as soon as they are durable."""
+        self.control.heard(events)
+        self.webhooks.heard(events)
+
+    def _run_names(self, run_id: str) -> dict[str, object] | None:
+        run = self._reader().run(run_id)
+        return None if run is None else run_names(run) | {"status": run.status}
 
     def _publish(self, runs: Sequence[Run]) -> None:
         self._open_runs.put(runs)

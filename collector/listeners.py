@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 
 from collector import settings
 from collector.api.app import create_app
+from collector.api.decision_metrics import Decisions
 from collector.api.health import Health
 from collector.api.local import LocalOperations
 from collector.api.metrics import Metrics
@@ -26,6 +27,7 @@ from collector.clickhouse_http.stats import ReadStats
 from collector.collector import Collector
 from collector.config import ReadEndpointConfig
 from collector.control.server import ControlHandler
+from collector.ledger.reader import StoredLedger
 from collector.receiver.exchange import Exchange
 from collector.receiver.grpc_server import GrpcReceiver
 from collector.receiver.http_server import HttpReceiver
@@ -111,6 +113,8 @@ class Listeners:
                 collector,
                 rules=collector,
                 control=collector.desk,
+                approvals=collector.approvals,
+                ledger=StoredLedger(collector.link.get, lambda: [collector.ledger.anchor]),
                 checks=checks.items(),
             ),
             health=self._health,
@@ -120,6 +124,11 @@ class Listeners:
                 receiver=stats,
                 reads=read_stats if self._reads else None,
                 forwarding=collector.forwarding,
+                decisions=Decisions(
+                    approvals=collector.approvals.counts,
+                    webhooks=collector.webhooks.deliveries,
+                    ledger_entries=lambda: collector.ledger.entries,
+                ),
                 control=collector.control.stats,
             ),
             updates=collector.updates,
@@ -133,6 +142,7 @@ class Listeners:
     async def start(self, tasks: TaskGroup) -> Ports:
         """Returns once all are bound."""
         config = self._collector.config
+        self._collector.pruning.start()
         if config.control.enabled:
             self._collector.control.start()
             self._collector.approvals.start()

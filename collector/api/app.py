@@ -12,9 +12,11 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from collector.api import documents
+from collector.api.approval_routes import add_approvals
 from collector.api.control_routes import add_control
 from collector.api.errors import answer_errors
 from collector.api.health import Health, Status
+from collector.api.ledger_routes import add_ledger
 from collector.api.metrics import CONTENT_TYPE, Metrics
 from collector.api.security import Gate, require_any, tenant
 from collector.api.service import (
@@ -101,6 +103,8 @@ def create_app(
     _add_rules(app, operations, now_ns)
     add_stats(app, operations, now_ns, Depends(_needs(Role.READ)), ERRORS)
     add_control(app, operations, ERRORS)
+    add_approvals(app, operations, ERRORS)
+    add_ledger(app, operations, now_ns, ERRORS)
     _add_events(app, updates)
     _add_operations(app, operations, health, metrics)
     return app

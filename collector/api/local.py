@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from collector.api.health import Check, failure
-from collector.api.orders import ControlOperations
+from collector.api.orders import ApprovalOperations, ControlOperations
 from collector.api.service import (
     Document,
     Feedback,
@@ -18,6 +18,7 @@ from collector.api.service import (
 )
 from collector.dashboards.stats import StatQuery
 from collector.errors import ConfigError
+from collector.ledger.query import LedgerOperations
 from collector.runs.document import event_document
 from collector.runs.events import FEEDBACK, make_event
 from otel_agentrun import semconv
@@ -76,6 +77,8 @@ class LocalOperations:
         *,
         rules: RulesBench | None = None,
         control: ControlOperations | None = None,
+        approvals: ApprovalOperations | None = None,
+        ledger: LedgerOperations | None = None,
         checks: Iterable[tuple[str, Check]] = (),
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -83,6 +86,8 @@ class LocalOperations:
         self._recorder = recorder
         self._rules = rules
         self._control = control
+        self._approvals = approvals
+        self._ledger = ledger
         self._checks = list(checks)
         self._now_ns = now_ns
 
@@ -149,6 +154,16 @@ class LocalOperations:
     def control(self) -> ControlOperations:
         assert self._control is not None, "operations without control are for tests of other things"
         return self._control
+
+    @property
+    def approvals(self) -> ApprovalOperations:
+        assert self._approvals is not None, "as for control"
+        return self._approvals
+
+    @property
+    def ledger(self) -> LedgerOperations:
+        assert self._ledger is not None, "as for control"
+        return self._ledger
 
     def doctor(self) -> list[Document]:
         findings = []

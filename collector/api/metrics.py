@@ -30,8 +30,6 @@ from collector.api.control_metrics import ControlMetrics
 from collector.api.decision_metrics import DecisionMetrics, Decisions
 from collector.clickhouse_http.stats import ReadStats
 from collector.control.stats import ControlStats
-from collector.api.control_metrics import ControlMetrics
-from collector.control.stats import ControlStats
 from collector.forward.forwarding import Forwarding
 from collector.receiver.stats import ReceiverStats
 
@@ -76,7 +74,6 @@ class Metrics:
         reads: ReadStats | None = None,
         forwarding: Forwarding | None = None,
         control: ControlStats | None = None,
-        control: ControlStats | None = None,
         decisions: Decisions | None = None,
     ) -> None:
         """`gauges`: a function for each metric of `GAUGES` that this collector has."""
@@ -97,8 +94,6 @@ class Metrics:
             self._registry.register(ControlMetrics(control, _histogram))
         if decisions is not None:
             self._registry.register(DecisionMetrics(decisions))
-        if control is not None:
-            self._registry.register(ControlMetrics(control, _histogram))
         ProcessCollector(registry=self._registry)
 
     def render(self) -> bytes:

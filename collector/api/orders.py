@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, Protocol
 
 from collector.api.service import TEXT_MAX, Document, RequestError
 
-__all__ = ["Authorize", "ControlOperations", "Order"]
+__all__ = ["ApprovalOperations", "Authorize", "ControlOperations", "Order"]
 
 OrderAction = Literal["kill", "pause", "resume"]
 REASON_MAX: Final = 4096
@@ -88,6 +88,28 @@ class Authorize:
             problems.append(f"question: at most {REASON_MAX} characters")
         if problems:
             raise RequestError("authorize: " + "; ".join(problems), "See docs/control.md.")
+
+
+class ApprovalOperations(Protocol):
+    """Questions to people.  `workspace` as for `ControlOperations`."""
+
+    def list(self, *, state: str = "", run_id: str = "", workspace: str = "") -> list[Document]:
+        """Newest first: pending ones, and those that were answered a while ago at most."""
+
+    def answer(
+        self,
+        run_id: str,
+        *,
+        approve: bool,
+        approval_id: str = "",
+        comment: str = "",
+        actor: str,
+        workspace: str = "",
+    ) -> Document:
+        """Approve or refuse: the approval as it is then.
+
+        Raises NotFoundError, ConflictError for what is answered or too late, RetryableError.
+        """
 
 
 class ControlOperations(Protocol):

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 
-from collector.api.remote_control import RemoteControl
+from collector.api.remote_control import RemoteApprovals, RemoteControl, RemoteLedger
 from collector.api.service import (
     Document,
     Feedback,
@@ -126,6 +126,14 @@ class RemoteOperations:
     @property
     def control(self) -> RemoteControl:
         return RemoteControl(self._ask)
+
+    @property
+    def approvals(self) -> RemoteApprovals:
+        return RemoteApprovals(self._ask)
+
+    @property
+    def ledger(self) -> RemoteLedger:
+        return RemoteLedger(self._ask)
 
     def doctor(self) -> list[Document]:
         findings: list[Document] = self._ask("GET", "/v1/doctor")

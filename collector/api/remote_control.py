@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from collector.api.orders import Authorize, Order
-from collector.api.service import Document, NotFoundError
+from collector.api.service import Document, NotFoundError, format_time
+from collector.ledger.query import LIMIT_MAX, LedgerQuery
 
-__all__ = ["RemoteControl"]
+__all__ = ["RemoteApprovals", "RemoteControl", "RemoteLedger"]
 
 VERBS = {"kill": "stop", "pause": "pause", "resume": "resume"}
 
@@ -64,3 +65,51 @@ class RemoteControl:
         }
         answer: Document = self._ask("POST", "/v1/authorize", body)
         return answer
+
+
+class RemoteApprovals:
+    """`ApprovalOperations`; `actor` and `workspace` as for `RemoteControl`."""
+
+    def __init__(self, ask: Callable[[str, str, Document | None], Any]) -> None:
+        self._ask = ask
+
+    def list(self, *, state: str = "", run_id: str = "", workspace: str = "") -> list[Document]:
+        given = {name: text for name, text in (("state", state), ("run", run_id)) if text}
+        found: list[Document] = self._ask("GET", f"/v1/approvals?{urlencode(given)}", None)
+        return found
+
+    def answer(
+        self,
+        run_id: str,
+        *,
+        approve: bool,
+        approval_id: str = "",
+        comment: str = "",
+        actor: str = "",
+        workspace: str = "",
+    ) -> Document:
+        verb = "approve" if approve else "refuse"
+        body = {"approval": approval_id or None, "reason": comment or None}
+        approval: Document = self._ask("POST", f"/v1/runs/{quote(run_id, safe='')}/{verb}", body)
+        return approval
+
+
+class RemoteLedger:
+    """`LedgerOperations`."""
+
+    def __init__(self, ask: Callable[[str, str, Document | None], Any]) -> None:
+        self._ask = ask
+
+    def entries(self, query: LedgerQuery) -> list[Document]:
+        """Without a limit as many as one answer may hold."""
+        given = {"run": query.run_id} if query.run_id else {}
+        for name, time_ns in (("since", query.since_ns), ("until", query.until_ns)):
+            if time_ns is not None:
+                given[name] = format_time(time_ns)
+        given["limit"] = str(LIMIT_MAX if query.limit is None else query.limit)
+        found: list[Document] = self._ask("GET", f"/v1/ledger?{urlencode(given)}", None)
+        return found
+
+    def verify(self) -> Document:
+        report: Document = self._ask("GET", "/v1/ledger/verify", None)
+        return report

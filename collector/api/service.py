@@ -19,8 +19,9 @@ from collector.errors import PermanentError
 from collector.store.filters import RunFilter
 
 if TYPE_CHECKING:
-    from collector.api.orders import ControlOperations
+    from collector.api.orders import ApprovalOperations, ControlOperations
     from collector.dashboards.stats import StatQuery
+    from collector.ledger.query import LedgerOperations
 
 Document = dict[str, Any]
 """A JSON object; its fields are those of docs/api.md."""
@@ -195,6 +196,14 @@ class Operations(Protocol):
     @property
     def control(self) -> ControlOperations:
         """What can be done about running agents."""
+
+    @property
+    def approvals(self) -> ApprovalOperations:
+        """What people are asked."""
+
+    @property
+    def ledger(self) -> LedgerOperations:
+        """The decision ledger."""
 
     def doctor(self) -> list[Document]:
         """Findings `{check, status (ok | warn | fail), message, hint}` of what can be seen here."""

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import click
 
-from collector.cli import control, dashboards, explain, migrate, operations, rules, runs, semconv, stats
+from collector.cli import (
+    approvals,
+    control,
+    dashboards,
+    explain,
+    ledger,
+    migrate,
+    operations,
+    rules,
+    runs,
+    semconv,
+    stats,
+)
 from collector.cli.session import COLLECTOR, Commands, Session
 
 
@@ -47,7 +59,7 @@ def main(ctx: click.Context, collector: str, store: str, api_key: str) -> None:
     session.collector, session.store, session.api_key = collector, store, api_key
 
 
-for verb in (control.stop, control.pause, control.resume):
+for verb in (control.stop, control.pause, control.resume, approvals.approve, approvals.refuse):
     runs.runs.add_command(verb)
 for command in (
     operations.up,
@@ -59,6 +71,8 @@ for command in (
     stats.stats,
     dashboards.dashboards,
     rules.rules,
+    approvals.approvals,
+    ledger.ledger,
     operations.schema,
     migrate.migrate,
     semconv.semconv,

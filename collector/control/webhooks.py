@@ -128,6 +128,10 @@ class Webhooks:
             found = (notice_of_run(run, wanted, now_ns) for run in runs)
             receiver.put([notice for notice in found if notice is not None])
 
+    def deliveries(self) -> Mapping[str, int]:
+        """How many, by outcome."""
+        return {outcome: self.counts[outcome] for outcome in OUTCOMES}
+
     def waiting(self) -> int:
         return sum(receiver.waiting for receiver in self._receivers)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from collector.ledger.entry import CHECKPOINT, Entry, reason_of
+from collector.ledger.query import LedgerQuery
 from collector.ledger.verify import Anchor, Chain
 from collector.runs.document import rfc3339
 from collector.store import rows
@@ -16,19 +16,26 @@ from collector.store.reader import EVENT_SELECT
 from otel_agentrun.step import Event
 
 PAGE: Final = 20_000
-LIMIT_DEFAULT: Final = 1000
 SELECT: Final = f"SELECT {rows.select_list(rows.LEDGER_COLUMNS)} FROM decision_ledger FINAL"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerQuery:
-    """Which entries: `None` and "" stand for any."""
+class StoredLedger:
+    """`LedgerOperations` on a store."""
 
-    run_id: str = ""
-    since_ns: int | None = None
-    until_ns: int | None = None
-    limit: int | None = LIMIT_DEFAULT
-    """The newest so many."""
+    def __init__(
+        self,
+        store: Callable[[], Store],
+        anchors: Callable[[], Sequence[Anchor]] = tuple,
+    ) -> None:
+        """`anchors`: what collectors know of their own chains."""
+        self._store = store
+        self._anchors = anchors
+
+    def entries(self, query: LedgerQuery) -> list[dict[str, Any]]:
+        return documents(self._store(), query)
+
+    def verify(self) -> dict[str, Any]:
+        return verified(self._store(), self._anchors())
 
 
 def documents(store: Store, query: LedgerQuery) -> list[dict[str, Any]]:
