@@ -215,6 +215,9 @@ def test_the_collector_reads_its_settings(
     ]  # fmt: skip
     service = resource(helm[values], "Service")
     assert {f"{service['metadata']['name']}.obs.svc"} <= set(config.api.allowed_hosts)
+    assert config.serves_reads == (values == "embedded")
+    ports = {port["port"] for port in service["spec"]["ports"]}
+    assert ports == {at.port for at in config.listeners.values()}
     if values == "everything":
         assert config.store.cluster == "agentrun"
         assert config.store.retention.traces_days == 7
@@ -281,6 +284,7 @@ def test_traffic_is_what_the_policy_names(helm: dict[str, dict[str, Any]]) -> No
     ]
     embedded = resource(helm["embedded"], "NetworkPolicy")["spec"]
     assert [[port["port"] for port in rule["ports"]] for rule in embedded["egress"]] == [[53, 53]]
+    assert [port["port"] for port in embedded["ingress"][1]["ports"]] == [4319, 8123]
 
 
 def test_the_resources_of_operators_name_what_exists(helm: dict[str, dict[str, Any]]) -> None:

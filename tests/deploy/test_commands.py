@@ -6,24 +6,33 @@ ports of loopback, a folder of this test, and the double of a ClickHouse server.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.files import COMPOSE, DEPLOY, compose, instructions
+from tests.deploy.files import COMPOSE, COMPOSE_FILES, DEPLOY, compose, instructions
 from tests.support.clickhouse_process import ClickHouseProcess
 from tests.support.process import PORTS, STOP_SECS
 
 ENTRYPOINT = [sys.executable, str(DEPLOY / "entrypoint.py")]
 RUN_SECS = 60.0
+READS = re.compile(r"ClickHouse +http://\S*?:(\d+)")
+FREE_PORTS = {
+    f"AGENTRUN_{name}_ADDRESS": "127.0.0.1:0"
+    for name in ("RECEIVER_GRPC", "RECEIVER_HTTP", "API", "READ_ENDPOINT")
+}
 PROGRAMS = {
     "agentrun": [sys.executable, "-m", "otel_agentrun"],
     "agentrun-health": [sys.executable, str(DEPLOY / "healthcheck.py")],
@@ -45,6 +54,7 @@ def here(words: list[str]) -> list[str]:
 class Deployed:
     """A collector as compose.yaml starts it."""
 
+    file: str
     process: subprocess.Popen[str]
     ports: dict[str, int]
     secrets: Path
@@ -74,37 +84,49 @@ def environment(secrets: Path) -> dict[str, str]:
     return {**kept, "AGENTRUN_SECRETS_FOLDER": str(secrets), "PYTHONPATH": root}
 
 
-@pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+@pytest.fixture(scope="module", params=COMPOSE_FILES)
+def deployed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployed]:
     """`docker compose up`, without Docker."""
     folder = tmp_path_factory.mktemp("deployed")
     secrets = folder / "secrets"
     subprocess.run(
         ["sh", str(COMPOSE / "make-secrets.sh"), str(secrets)], check=True, capture_output=True
     )
-    collector = compose("compose.yaml")["services"]["collector"]
+    collector = compose(request.param)["services"]["collector"]
     words = ["agentrun-entrypoint", *collector["command"]]
     mounted = next(v for v in collector["volumes"] if v.endswith(f":{words[-1]}:ro")).split(":")
     words[-1] = str(COMPOSE / mounted[0])
-    free = ("RECEIVER_GRPC", "RECEIVER_HTTP", "API")
-    with ClickHouseProcess(folder / "server") as server:
-        (secrets / "AGENTRUN_STORE_URL").write_text(server.url("agentrun"), encoding="utf-8")
-        env = environment(secrets) | {f"AGENTRUN_{name}_ADDRESS": "127.0.0.1:0" for name in free}
+    with contextlib.ExitStack() as stack:
+        if "AGENTRUN_STORE_URL" in collector["secrets"]:
+            server = stack.enter_context(ClickHouseProcess(folder / "server"))
+            (secrets / "AGENTRUN_STORE_URL").write_text(server.url("agentrun"), encoding="utf-8")
+        else:
+            (secrets / "AGENTRUN_STORE_URL").unlink()
         log = folder / "collector.log"
-        with (
-            log.open("w") as errors,
+        errors = stack.enter_context(log.open("w"))
+        process = stack.enter_context(
             subprocess.Popen(
                 here(words),
-                env={**env, "AGENTRUN_DATA_DIR": str(folder / "data"), "PYTHONUNBUFFERED": "1"},
+                env=environment(secrets)
+                | FREE_PORTS
+                | {"AGENTRUN_DATA_DIR": str(folder / "data"), "PYTHONUNBUFFERED": "1"},
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-            ) as process,
-        ):
-            try:
-                yield Deployed(process=process, ports=ports(process, log), secrets=secrets, log=log)
-            finally:
-                process.kill()
+            )
+        )
+        try:
+            yield Deployed(
+                file=request.param,
+                process=process,
+                ports=ports(process, log),
+                secrets=secrets,
+                log=log,
+            )
+        finally:
+            process.kill()
 
 
 def ports(process: subprocess.Popen[str], log: Path) -> dict[str, int]:
@@ -112,7 +134,7 @@ def ports(process: subprocess.Popen[str], log: Path) -> dict[str, int]:
     assert process.stdout is not None
     found: dict[str, int] = {}
     for line in process.stdout:
-        for name, pattern in PORTS.items():
+        for name, pattern in {**PORTS, "reads": READS}.items():
             if match := pattern.search(line):
                 found[name] = int(match[1])
         if "Ctrl-C" in line:
@@ -124,7 +146,7 @@ def test_the_health_checks_say_that_it_is_well(deployed: Deployed) -> None:
     """The image's own, and that of the compose file."""
     (check,) = [rest for word, rest in instructions(DEPLOY / "Dockerfile") if word == "HEALTHCHECK"]
     image = json.loads(check.partition("CMD ")[2])
-    service = compose("compose.yaml")["services"]["collector"]["healthcheck"]["test"]
+    service = compose(deployed.file)["services"]["collector"]["healthcheck"]["test"]
     assert service[0] == "CMD"
     for words in (image, service[1:]):
         done = deployed.run(*words)
@@ -133,7 +155,7 @@ def test_the_health_checks_say_that_it_is_well(deployed: Deployed) -> None:
 
 def test_the_demo_runs_against_it_and_its_runs_are_listed(deployed: Deployed) -> None:
     """The demo container's command with its secret; then the command that the pages name."""
-    demo = compose("compose.yaml")["services"]["demo"]
+    demo = compose(deployed.file)["services"]["demo"]
     done = deployed.run("agentrun-entrypoint", *demo["command"])
     assert done.returncode == 0, done.stderr
     made = [json.loads(line)["run_id"] for line in done.stdout.splitlines()]
@@ -147,6 +169,33 @@ def test_the_demo_runs_against_it_and_its_runs_are_listed(deployed: Deployed) ->
             break
     assert shown.returncode == 0, shown.stderr
     assert [one["run"]["run_id"] for one in json.loads(shown.stdout)] == made
+
+
+def test_grafana_reads_the_embedded_store_with_the_password_it_has(deployed: Deployed) -> None:
+    """Over HTTP, as the provisioned datasource says; any other password is refused."""
+    if deployed.file == "compose.yaml":
+        assert "reads" not in deployed.ports, "Grafana asks the server itself"
+        return
+    (secret,) = (
+        one["source"]
+        for one in compose(deployed.file)["services"]["grafana"]["secrets"]
+        if isinstance(one, dict) and one["target"] == "grafana_clickhouse_password"
+    )
+    password = (deployed.secrets / secret).read_text(encoding="utf-8")
+    assert int(asked(deployed, "SELECT count() FROM agentrun.runs", password)) > 5
+    with pytest.raises(urllib.error.HTTPError):
+        asked(deployed, "SELECT 1", "no")
+
+
+def asked(deployed: Deployed, sql: str, password: str) -> str:
+    """The answer of the read endpoint."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{deployed.ports['reads']}/",
+        data=sql.encode(),
+        headers={"X-ClickHouse-User": "grafana", "X-ClickHouse-Key": password},
+    )
+    with urllib.request.urlopen(request, timeout=RUN_SECS) as answer:
+        return str(answer.read().decode())
 
 
 def test_who_has_no_key_is_refused(deployed: Deployed) -> None:
@@ -173,7 +222,7 @@ def test_the_doctor_finds_nothing_wrong(deployed: Deployed) -> None:
 
 def test_it_stops_in_time_when_it_is_told(deployed: Deployed) -> None:
     """`docker stop` sends SIGTERM and waits `stop_grace_period`; everything is stored by then."""
-    grace = compose("compose.yaml")["services"]["collector"]["stop_grace_period"]
+    grace = compose(deployed.file)["services"]["collector"]["stop_grace_period"]
     assert int(grace.removesuffix("s")) >= 40
     deployed.process.send_signal(signal.SIGTERM)
     assert deployed.process.wait(STOP_SECS) == 0
@@ -200,10 +249,7 @@ def test_a_collector_starts_while_clickhouse_is_down(tmp_path: Path) -> None:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
     env = environment(tmp_path / "none") | {"AGENTRUN_DATA_DIR": str(tmp_path / "data")}
-    env |= {
-        f"AGENTRUN_{name}_ADDRESS": "127.0.0.1:0"
-        for name in ("RECEIVER_GRPC", "RECEIVER_HTTP", "API")
-    }
+    env |= FREE_PORTS
     env["AGENTRUN_STORE_URL"] = f"clickhouse://agentrun:x@127.0.0.1:{port}/agentrun"
     log = tmp_path / "log"
     with (

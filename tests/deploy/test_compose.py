@@ -197,6 +197,11 @@ def test_the_collectors_settings_are_read_with_the_secrets_it_gets(
     listening = {config.receiver.grpc.port, config.receiver.http.port, config.api.port}
     published = {int(port.rsplit(":", 1)[1]) for port in options["ports"]}
     assert published == listening == {4317, 4318, 4319}
+    assert config.serves_reads == (name == "compose.embedded.yaml")
+    if config.serves_reads:
+        grafana = services(name)["grafana"]["environment"]
+        assert not config.read_endpoint.loopback
+        assert grafana["AGENTRUN_CLICKHOUSE_PORT"] == str(config.read_endpoint.port)
     assert {key.name: key.roles for key in config.auth.keys} == {
         "agents": ("ingest",),
         "readers": ("read",),

@@ -43,6 +43,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "receiver" (dict "grpc" (dict "address" "0.0.0.0:4317") "http" (dict "address" "0.0.0.0:4318"))
   "api" (dict "address" "0.0.0.0:4319" "allowed_hosts" $hosts)
   "auth" (dict "keys" .Values.auth.keys) -}}
+{{- if .Values.store.embedded -}}
+{{- $config = set $config "read_endpoint" (dict "address" "0.0.0.0:8123") -}}
+{{- end -}}
 {{- with .Values.store.cluster -}}
 {{- $config = set $config "store" (dict "cluster" .) -}}
 {{- end -}}
