@@ -68,6 +68,42 @@ class InProcess:
 
     def examine(self, config: Path | None, data_dir: Path | None, store: str) -> list[Document]:
         from collector.cli.doctor import examine
+    def migrate(
+        self,
+        source: str,
+        target: str,
+        *,
+        cluster: str,
+        since_secs: int | None,
+        dry_run: bool,
+        block_rows: int,
+        progress: Callable[[str, int, int], None],
+    ) -> Document:
+        from collector.migrate.ends import opened
+        from collector.migrate.migration import Plan, migrate
+
+        config = _load(None, None, "")
+        plan = Plan(
+            now_secs=int(time.time()),
+            since_secs=since_secs,
+            dry_run=dry_run,
+            block_rows=block_rows,
+        )
+        with opened(
+            source,
+            target,
+            database=config.store.database,
+            cluster=cluster or None,
+        ) as (read, written):
+            found = migrate(read, written, plan, progress)
+        return {
+            "from": masked(source),
+            "to": masked(target),
+            "dry_run": dry_run,
+            "verified": all(table.well for table in found),
+            "tables": [table.document() for table in found],
+        }
+
 
         try:
             loaded = _load(config, data_dir, store)

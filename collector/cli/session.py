@@ -49,6 +49,19 @@ class Backend(Protocol):
     def apply_schema(self, store: str, cluster: str) -> Sequence[str]:
         """Names of the migrations that were applied."""
 
+    def migrate(
+        self,
+        source: str,
+        target: str,
+        *,
+        cluster: str,
+        since_secs: int | None,
+        dry_run: bool,
+        block_rows: int,
+        progress: Callable[[str, int, int], None],
+    ) -> Document:
+        """`{"verified": bool, "tables": [...]}`; `progress(table, rows done, rows in all)`."""
+
     def examine(self, config: Path | None, data_dir: Path | None, store: str) -> list[Document]:
         """Findings about this machine and a store that no collector holds."""
 
