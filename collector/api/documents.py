@@ -28,6 +28,16 @@ class CostBreakdown(BaseModel):
     payment: float | None
 
 
+class PendingApproval(BaseModel):
+    """What the run waits for."""
+
+    id: str
+    question: str | None
+    tool: str | None
+    requested_at: str
+    expires_at: str | None
+
+
 class BudgetUse(BaseModel):
     rule: str
     kind: str
@@ -115,7 +125,7 @@ class _Run(BaseModel):
     revenue_usd: float | None
     margin_usd: float | None
     budgets: list[BudgetUse]
-    pending_approvals: list[Any]
+    pending_approvals: list[PendingApproval]
     models: list[str]
     providers: list[str]
     tools: list[str]

@@ -17,7 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from collector.api.service import ConflictError, NotFoundError, RequestError
-from collector.control.approval_state import (
+from collector.control.directives import Directive
+from collector.errors import RetryableError
+from collector.runs.approvals import (
     APPROVED,
     EXPIRED,
     PENDING,
@@ -26,8 +28,6 @@ from collector.control.approval_state import (
     Approval,
     ApprovalState,
 )
-from collector.control.directives import Directive
-from collector.errors import RetryableError
 from collector.runs.document import rfc3339
 from collector.runs.events import APPROVAL_REQUESTED, DECISION, make_event
 from otel_agentrun import semconv

@@ -7,9 +7,9 @@ Times are RFC 3339 in UTC with nine decimals, durations milliseconds, money US d
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from collector.runs.run import COUNT_NAMES, Counts, PlacedStep, Run
 from otel_agentrun import semconv
@@ -32,6 +32,21 @@ NO_CONTENT: Final = Content()
 NO_USAGE: Final = Usage()
 
 
+class Waiting(Protocol):
+    """A pending approval: `collector.runs.approvals.Approval`, which shows times as done here."""
+
+    @property
+    def approval_id(self) -> str: ...
+    @property
+    def question(self) -> str: ...
+    @property
+    def tool_name(self) -> str: ...
+    @property
+    def requested_at_ns(self) -> int: ...
+    @property
+    def expires_at_ns(self) -> int: ...
+
+
 def rfc3339(ns: int) -> str | None:
     """`2026-11-20T09:00:00.000000000Z`; `None` for 0."""
     if ns == 0:
@@ -49,8 +64,14 @@ def usd(nano_usd: int | None) -> float | None:
     return None if nano_usd is None else nano_usd / NANO
 
 
-def run_document(run: Run, input: str | None = None, output: str | None = None) -> Document:
-    """`input` and `output` are content, read back from the store; `None` where it has expired."""
+def run_document(
+    run: Run,
+    input: str | None = None,
+    output: str | None = None,
+    waiting: Sequence[Waiting] = (),
+) -> Document:
+    """`input` and `output` are content, read back from the store; `None` where it has expired.
+    `waiting` are its pending approvals."""
     ended = run.ended_at_ns
     duration_ns = max(ended - run.started_at_ns, 0)
     return {
@@ -93,7 +114,16 @@ def run_document(run: Run, input: str | None = None, output: str | None = None) 
             }
             for use in run.budgets
         ],
-        "pending_approvals": [],
+        "pending_approvals": [
+            {
+                "id": approval.approval_id,
+                "question": approval.question or None,
+                "tool": approval.tool_name or None,
+                "requested_at": rfc3339(approval.requested_at_ns),
+                "expires_at": rfc3339(approval.expires_at_ns),
+            }
+            for approval in waiting
+        ],
         "models": list(run.models),
         "providers": list(run.providers),
         "tools": list(run.tools),

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from collector.runs.approvals import Approval, pending
 from collector.runs.document import (
     Document,
     event_document,
@@ -29,7 +30,20 @@ Key = tuple[str, str]
 def run_documents(reader: Reader, runs: Sequence[Run]) -> list[Document]:
     """Documents of these runs, their input and output read in one go."""
     spans, logs = _content_spans(reader, runs)
-    return [run_document(run, *_input_output(run, spans, logs)) for run in runs]
+    waiting = _waiting(reader, runs)
+    return [
+        run_document(run, *_input_output(run, spans, logs), waiting.get(run.run_id, ()))
+        for run in runs
+    ]
+
+
+def _waiting(reader: Reader, runs: Sequence[Run]) -> dict[str, list[Approval]]:
+    """Run id -> what it waits for; a run that has ended waits for nothing."""
+    asked: dict[str, list[Event]] = defaultdict(list)
+    going_on = [run for run in runs if run.ended_at_ns == 0]
+    for event, run_id in reader.approval_events(going_on) if going_on else ():
+        asked[run_id].append(event)
+    return {run_id: pending(events) for run_id, events in asked.items()}
 
 
 def shown(reader: Reader, run_id: str, workspace: str = "") -> Document | None:

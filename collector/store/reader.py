@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
+from collector.runs.events import APPROVAL_REQUESTED, DECISION
 from collector.runs.run import PlacedStep, Run
 from collector.store import raw, rows
 from collector.store.client import Store, chunks
@@ -199,6 +200,21 @@ class Reader:
                 )
             )
         return sorted(found, key=lambda pair: (pair[0].at_ns, pair[0].event_id))
+
+    def approval_events(self, runs: Sequence[Run]) -> list[tuple[Event, str]]:
+        """(event, run id): what people were asked in these runs, and every decision."""
+        found: list[tuple[Event, str]] = []
+        groups = tuple({run.group_id for run in runs})
+        names = (APPROVAL_REQUESTED, DECISION)
+        for ids in chunks(run.run_id for run in runs):
+            found += rows.events_of(
+                self.store.arrow(
+                    EVENT_SELECT + " WHERE RunId IN %(ids)s AND GroupId IN %(groups)s"
+                    " AND Name IN %(names)s",
+                    {"ids": ids, "groups": groups, "names": names},
+                )
+            )
+        return found
 
     def spans(
         self,
