@@ -4,6 +4,7 @@ the store and the collector take a moment to load."""
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from collector.api.health import Finding, Status
 from collector.api.service import Document, Operations
+from collector.config.values import masked
 from collector.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -66,8 +68,6 @@ class InProcess:
         ) as opened:
             return apply(opened, _retention(config))
 
-    def examine(self, config: Path | None, data_dir: Path | None, store: str) -> list[Document]:
-        from collector.cli.doctor import examine
     def migrate(
         self,
         source: str,
@@ -104,6 +104,8 @@ class InProcess:
             "tables": [table.document() for table in found],
         }
 
+    def examine(self, config: Path | None, data_dir: Path | None, store: str) -> list[Document]:
+        from collector.cli.doctor import examine
 
         try:
             loaded = _load(config, data_dir, store)
