@@ -20,7 +20,6 @@ DIGESTS: Final = (
     (semconv.TOOL_ARGUMENTS_HASH, semconv.GEN_AI_TOOL_CALL_ARGUMENTS, arguments.digest),
     (semconv.TOOL_RESULT_HASH, semconv.GEN_AI_TOOL_CALL_RESULT, arguments.result_digest),
 )
-NOTHING: Final = (None, "", (), 0)
 
 OPERATIONS: Final = {
     Kind.PLAN: "plan",
@@ -136,21 +135,23 @@ def _end_of_step(span: ReadableSpan, scope: RunScope, step: Step | None) -> dict
     attributes[semconv.STEP_END_UNIX_NS] = span.end_time or 0
     if span.parent is not None:
         attributes[semconv.STEP_PARENT_SPAN_ID] = f"{span.parent.span_id:016x}"
-    facts = _of_ours(span, said) if semconv.STEP_KIND in said else _of_others(span, said, step)
-    attributes.update((name, fact) for name, fact in facts.items() if fact not in NOTHING)
+    if semconv.STEP_KIND in said:
+        _say_of_ours(attributes, span, said)
+    else:
+        facts = _of_others(span, said, step)
+        attributes.update((name, fact) for name, fact in facts.items() if fact)
     return attributes
 
 
-def _of_ours(span: ReadableSpan, said: Mapping[str, Any]) -> dict[str, Any]:
-    """A span of ours says it in the very attributes."""
-    facts = {name: fact for name, fact in said.items() if name in OF_STEP}
-    if semconv.STEP_STATUS not in facts:
+def _say_of_ours(attributes: dict[str, Any], span: ReadableSpan, said: Mapping[str, Any]) -> None:
+    """A span of ours says it in the very attributes; what is zero or empty says nothing."""
+    attributes.update({name: fact for name, fact in said.items() if fact and name in OF_STEP})
+    if semconv.STEP_STATUS not in attributes:
         failed = span.status.status_code is StatusCode.ERROR
-        facts[semconv.STEP_STATUS] = str(Status.ERROR if failed else Status.SUCCESS)
+        attributes[semconv.STEP_STATUS] = str(Status.ERROR if failed else Status.SUCCESS)
     for name, content, digest in DIGESTS:
-        if name not in facts and content in said:
-            facts[name] = digest(said[content])
-    return facts
+        if content in said and name not in attributes and (found := digest(said[content])):
+            attributes[name] = found
 
 
 def _of_others(span: ReadableSpan, said: Mapping[str, Any], step: Step | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry._logs import LogRecord
 from opentelemetry.context import Context
@@ -74,6 +74,28 @@ def test_the_same_message_either_way(told: list[Event]) -> None:
     for _ in range(2):  # what is kept of the first time is used the second time
         sent = ExportLogsServiceRequest.FromString(encoder.encode(told))
         assert sent == as_exported(resource, told)
+
+
+@given(st.integers(1 << 55, (1 << 63) - 1))
+@example(1 << 56)
+@example((1 << 56) - 1)
+@example((1 << 63) - 1)
+def test_large_numbers_such_as_nanoseconds(number: int) -> None:
+    encoder = LogEncoder({}, "s")
+    event = Event("e", 1, SpanContext(1, 2, False), {"at": number, "b": True, "n": 1, "f": 1.0})
+
+    for _ in range(2):
+        [record] = (
+            ExportLogsServiceRequest.FromString(encoder.encode([event]))
+            .resource_logs[0]
+            .scope_logs[0]
+            .log_records
+        )
+        said = {pair.key: pair.value for pair in record.attributes}
+        assert said["at"].int_value == number
+        assert said["b"].bool_value is True
+        assert said["n"].int_value == 1
+        assert said["f"].double_value == 1.0
 
 
 def test_what_otlp_cannot_say_costs_that_attribute_alone() -> None:
