@@ -1,8 +1,10 @@
-"""What becomes of a query in Grafana: variables and macros, expanded as the ClickHouse plugin does.
+"""What becomes of a query in Grafana: variables and macros, as the ClickHouse plugin expands them.
 
-The order is the plugin's: `$__conditionalAll` and `$__adHocFilters` and then variables in the
-browser, the rest in its backend.  Source: grafana/clickhouse-datasource 4.20, docs/sources/
-query-editor.md, pkg/macros, src/data/CHDatasource.ts; Grafana, "Advanced variable format options".
+The order is the plugin's but for one thing.  `$__conditionalAll`, `$__adHocFilters` and variables
+come first, in the browser, and the rest in its backend; here the values that people chose come
+last, so that a macro in a value stays text.  To a value without one it makes no difference.
+Source: grafana/clickhouse-datasource 4.20, docs/sources/query-editor.md, pkg/macros,
+src/data/CHDatasource.ts; Grafana, "Advanced variable format options".
 """
 
 from __future__ import annotations
@@ -44,12 +46,12 @@ def expand(sql: str, context: Context) -> str:
     """SQL that an engine takes.  Raises ValueError for a macro or variable that is not known."""
     sql = _conditional_all(sql, context)
     sql = _each(sql, "adHocFilters", lambda arguments: "")
-    sql = _VARIABLE.sub(lambda match: _variable(match, context), sql)
+    sql = _VARIABLE.sub(lambda match: _trusted(match, context), sql)
     for name, macro in _MACROS.items():
         sql = _each(sql, name, lambda arguments, macro=macro: macro(context, *arguments))  # type: ignore[misc]  # a bound default
     if left := re.search(r"\$__\w+", sql):
         raise ValueError(f"unknown macro {left[0]}")
-    return sql
+    return _VARIABLE.sub(lambda match: _given(match, context), sql)
 
 
 def quoted(text: str) -> str:
@@ -89,14 +91,17 @@ def chooses_all(value: Value) -> bool:
     return not value or value == ALL or list(value) in ([ALL], [""])
 
 
-def _variable(match: re.Match[str], context: Context) -> str:
+def _trusted(match: re.Match[str], context: Context) -> str:
     name, form = match[1] or match[3], match[2]
-    if name.startswith("__"):
+    if name not in context.trusted:
         return match[0]
-    if name in context.trusted:
-        if form not in (None, "raw"):
-            raise ValueError(f"${{{name}:{form}}}: this variable is SQL")
-        return context.trusted[name]
+    if form not in (None, "raw"):
+        raise ValueError(f"${{{name}:{form}}}: this variable is SQL")
+    return context.trusted[name]
+
+
+def _given(match: re.Match[str], context: Context) -> str:
+    name, form = match[1] or match[3], match[2]
     if name not in context.given:
         raise ValueError(f"unknown variable ${name}")
     if form not in ("sqlstring", "singlequote"):

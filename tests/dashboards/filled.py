@@ -24,6 +24,9 @@ from collector.store.client import Store
 from tests.support import captures
 
 DATABASE: Final = "dashboards"
+DEAD_LETTER: Final = """\
+INSERT INTO dead_letters (Timestamp, Signal, Reason, Error, Peer, SizeBytes, Sha256, Items)
+VALUES (now64(9), 'traces', 'undecodable', 'no OTLP', '127.0.0.1:5', 12, 'ab', 1)"""
 HOUR_NS: Final = 3_600_000_000_000
 
 
@@ -66,6 +69,7 @@ def fill(path: Path, folder: Path) -> Iterator[Filled]:
         files = [captures.folder(name) for name in captures.sources()]
         wanted = [file for one in files for file in sorted(one.glob("*.otlp.json"))]
         ingest(config, wanted, progress=lambda done, total: None)
+        held.command(DEAD_LETTER)
         yield Filled(store=held, began_ns=began_ns)
 
 

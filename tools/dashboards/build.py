@@ -29,9 +29,9 @@ from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DynamicConfigValue,
-    Panel,
     VariableModel,
 )
+from grafana_foundation_sdk.models.piechart import PieChartType
 
 from collector.dashboards import query
 from collector.dashboards.query import Column, Query
@@ -65,7 +65,8 @@ class Shown:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     title: str
-    panels: Sequence[Shown | Callable[[], Builder[Panel]]]
+    panels: Sequence[Shown | Callable[[], Any]]
+    """Query files, or functions that give a builder of the SDK."""
     collapsed: bool = False
 
 
@@ -157,7 +158,7 @@ def built(board: Dashboard) -> Any:
         for panel in row.panels:
             number += 1
             one = picture(panel, many=many) if isinstance(panel, Shown) else panel()
-            made.append(one.id(number))  # type: ignore[attr-defined]  # every builder of panels has it
+            made.append(one.id(number))
         number += 1
         head = dashboard.Row(row.title).id(number)
         if row.collapsed:
@@ -347,7 +348,7 @@ def _shares(panel: Shown, asked: Query) -> Any:
     values = [column for column in asked.columns if not column.is_text]
     return (
         piechart.Panel()
-        .pie_type("donut")
+        .pie_type(PieChartType.DONUT)
         .reduce_options(
             common.ReduceDataOptions()
             .calcs(["lastNotNull"])

@@ -53,10 +53,10 @@ INVARIANT: Final = Metric(
             )
         )
     },
-)  # fmt: skip
+)
 FLOW: Final = Metric(
     title="Items per second",
-    description="What comes in and where it goes. Stored follows received; a growing gap is pending.",
+    description="What comes in and where it goes: stored follows received, a gap is pending.",
     unit="ops",
     width=16,
     queries={
@@ -64,17 +64,16 @@ FLOW: Final = Metric(
         "stored {{signal}}": per_second("agentrun_items_stored", "signal"),
         "deduplicated {{signal}}": per_second("agentrun_items_deduplicated", "signal"),
     },
-)  # fmt: skip
+)
 LAG: Final = Metric(
     title="From span to run",
     description="From a request's arrival until the runs of its spans are in the store.",
     unit="s",
     limit=5,
     queries={
-        f"p{percent}": quantile(percent, "agentrun_span_to_run_seconds")
-        for percent in (50, 95, 99)
+        f"p{percent}": quantile(percent, "agentrun_span_to_run_seconds") for percent in (50, 95, 99)
     },
-)  # fmt: skip
+)
 PENDING: Final = Metric(
     title="Pending and held",
     description="Items acknowledged and not yet in the store, and the share of time that requests "
@@ -87,8 +86,8 @@ PENDING: Final = Metric(
 )
 JOURNAL: Final = Metric(
     title="Journal",
-    description="Share of the journal's size that is used; at 1 the collector answers 429 until the "
-    "store takes more.",
+    description="Share of the journal's size that is used; at 1 the collector answers 429 until "
+    "the store takes more.",
     unit="percentunit",
     limit=0.8,
     queries={"{{instance}}": "agentrun_journal_bytes@ / agentrun_journal_bytes_max@"},
@@ -101,26 +100,30 @@ FLUSHES: Final = Metric(
         "p95": quantile(95, "agentrun_store_flush_seconds"),
         "failed per s: {{reason}}": per_second("agentrun_store_flush_failures", "reason"),
     },
-)  # fmt: skip
+)
 REFUSED: Final = Metric(
     title="Refused and dead-lettered",
-    description="Items per second that were refused or can never be stored, by reason; senders were "
-    "told of the refused ones.",
+    description="Items per second that were refused or can never be stored, by reason; senders "
+    "were told of the refused ones.",
     unit="ops",
     queries={
         "refused {{signal}}: {{reason}}": per_second("agentrun_items_refused", "signal", "reason"),
-        "dead {{signal}}: {{reason}}": per_second("agentrun_items_dead_lettered", "signal", "reason"),
+        "dead {{signal}}: {{reason}}": per_second(
+            "agentrun_items_dead_lettered", "signal", "reason"
+        ),
     },
-)  # fmt: skip
+)
 REQUESTS: Final = Metric(
     title="Requests",
     description="Export requests by outcome: ok, partial, or why they were refused.",
     unit="reqps",
     queries={
-        "{{transport}} {{signal}} {{outcome}}": per_second("agentrun_receiver_requests", "transport", "signal", "outcome"),
+        "{{transport}} {{signal}} {{outcome}}": per_second(
+            "agentrun_receiver_requests", "transport", "signal", "outcome"
+        ),
         "in flight": "sum(agentrun_receiver_in_flight@)",
     },
-)  # fmt: skip
+)
 STRANGERS: Final = Metric(
     title="Unrecognized scopes",
     description="Spans per second that look like an agent's and that no dialect reads: map them in "
@@ -130,7 +133,7 @@ STRANGERS: Final = Metric(
 )
 FOUND: Final = Metric(
     title="Findings",
-    description="New findings per minute, by rule.",
+    description="New findings per minute, by rule; what they say is on the page of each run.",
     unit="short",
     queries={"{{rule}}": per_second("agentrun_findings", "rule") + " * 60"},
 )
@@ -161,7 +164,8 @@ CPU: Final = Metric(
 )
 OPEN: Final = Metric(
     title="Held in memory",
-    description="Open runs, their steps and trace groups.",
+    description="Open runs, and the steps and trace groups held for them and for runs that "
+    "have just closed.",
     unit="short",
     queries={
         "runs": "sum(agentrun_open_runs@)",
@@ -173,8 +177,10 @@ ERRORS: Final = Metric(
     title="Since a component last failed",
     description="Seconds since the last failure of each component; /readyz and the log say how.",
     unit="s",
-    queries={"{{component}}": "time() - max by (component) (agentrun_last_error_timestamp_seconds@)"},
-)  # fmt: skip
+    queries={
+        "{{component}}": "time() - max by (component) (agentrun_last_error_timestamp_seconds@)"
+    },
+)
 
 METRICS: Final = (
     INVARIANT, FLOW, LAG, PENDING, JOURNAL, FLUSHES, REFUSED, REQUESTS, STRANGERS, FOUND, REDACTED,
@@ -184,7 +190,7 @@ METRICS: Final = (
 COLLECTOR: Final = Dashboard(
     uid="agentrun-collector",
     title="Collector",
-    description="The collector itself: nothing lost, how far behind, what it refuses, what it needs.",
+    description="The collector itself: what it lost, how far behind it is, what it refuses.",
     variables=[*source(), *metrics.source()],
     rows=[
         Row(title="Nothing is lost", panels=[INVARIANT.panel, FLOW.panel]),
@@ -196,7 +202,8 @@ COLLECTOR: Final = Dashboard(
         Row(
             title="What is refused or not understood",
             panels=[REFUSED.panel, REQUESTS.panel, rows("collector-dead-letters", 12),
-                    STRANGERS.panel, rows("collector-dialects", 12), rows("collector-services", 12)],
+                    STRANGERS.panel, rows("collector-dialects", 12),
+                    rows("collector-services", 12)],
         ),
         Row(
             title="What it needs",
