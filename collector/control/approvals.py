@@ -328,7 +328,7 @@ class Approvals:
             tool_name=approval.tool_name,
             trace_id=approval.trace_id,
             workspace=approval.workspace,
-            at_ns=approval.answered_at_ns,
+            at_ns=approval.answered_at_ns + 1,  # behind the answer, in every order by time
         )
         try:
             self._control.direct(directive, actor=approval.answered_by)
