@@ -24,6 +24,7 @@ from collector.errors import StoreError
 from collector.ledger.chain import FILE, read_anchor
 from collector.ledger.reader import StoredLedger
 from collector.listeners import Ports, until_told
+from collector.model import Signal
 
 DRAIN_SECS = 15.0
 
@@ -109,6 +110,9 @@ def operations(config: Config) -> Iterator[Operations]:
             ),
             checks=checks.items(),
         )
+        if collector.accounting.pending(Signal.EVENTS):
+            # This journal goes with the process: what was decided has to be in the store.
+            collector.pipeline.call(collector.pipeline.drain).result(DRAIN_SECS)
 
 
 @contextmanager
