@@ -58,6 +58,8 @@ def control_endpoint(
     else:
         otlp = endpoint or _said("ENDPOINT") or f"http://localhost:{HTTP_PORT}"
         address, is_secure = _address(otlp, has_port=is_grpc)
+        if is_grpc and "://" not in otlp:  # a rule of OTLP/gRPC
+            is_secure = _said("INSECURE").lower() != "true"
     given = dict(headers or {}) or parse_env_headers(_said("HEADERS"), liberal=True)
     return ControlEndpoint(
         address=address,

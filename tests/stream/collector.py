@@ -32,8 +32,12 @@ class Told:
 
 
 class Collector:
-    def __init__(self, port: int = 0, *, confirms: bool = True, refuses: Any = None) -> None:
+    def __init__(
+        self, port: int = 0, *, confirms: bool = True, refuses: Any = None, trust: Any = None
+    ) -> None:
+        """`trust`: credentials of a gRPC server."""
         self.port = port
+        self._trust = trust
         self.confirms = confirms
         self.refuses = refuses
         self.hellos: list[pb.Hello] = []
@@ -84,7 +88,10 @@ class Collector:
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(service, {method: handler}),)
         )
-        self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
+        if self._trust is not None:
+            self.port = server.add_secure_port(f"127.0.0.1:{self.port}", self._trust)
+        else:
+            self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
         await server.start()
         self._ready.set()
         await self._stopping.wait()

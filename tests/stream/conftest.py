@@ -36,6 +36,8 @@ class Application:
 
 @pytest.fixture
 def start_app() -> Iterator[Callable[..., Application]]:
-    yield lambda port, **settings: Application(f"http://127.0.0.1:{port}", **settings)
+    yield lambda port, scheme="http", **settings: Application(
+        f"{scheme}://127.0.0.1:{port}", **settings
+    )
     agentrun.uninstall()
     lifecycle._callbacks.clear()

@@ -15,11 +15,14 @@ from pathlib import Path
 
 import grpc
 import pytest
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.trace import TracerProvider
 
 import otel_agentrun as agentrun
 from otel_agentrun import control, lifecycle, runtime, semconv
 from otel_agentrun.directives import Directed
 from otel_agentrun.stopping import RunStopped, RunStoppedError
+from tests.receiver.test_tls import an_authority
 from tests.stream.collector import Collector, wait_for
 from tests.stream.conftest import Application
 
@@ -116,6 +119,66 @@ def test_runs_that_begin_and_end_are_announced(start_app: Start) -> None:
             wait_for(lambda: inner.run_id in [e for r in collector.reports for e in r.ended])
 
     assert [r.sequence for r in collector.reports] == list(range(1, len(collector.reports) + 1))
+
+
+def test_tls_with_certificates_on_both_sides(
+    start_app: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variables of OTLP name the files."""
+    authority = an_authority(tmp_path, "ca")
+    server, client = authority.issue("server"), authority.issue("client")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(authority.file))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", str(client.cert))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CLIENT_KEY", str(client.key))
+    trust = grpc.ssl_server_credentials(
+        [(server.key.read_bytes(), server.cert.read_bytes())],
+        authority.file.read_bytes(),
+        require_client_auth=True,
+    )
+    with Collector(trust=trust) as collector:
+        app = start_app(collector.port, scheme="https")
+        with agentrun.run("support"):
+            wait_for(lambda: app.control.is_connected)
+
+
+def test_a_stream_that_cannot_be_is_refused_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    provider = TracerProvider(shutdown_on_exit=False)
+    with pytest.raises(ValueError, match="leave out live=False"):
+        agentrun.install(tracer_provider=provider, control=True, live=False)
+    monkeypatch.setattr("otel_agentrun.installation.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install 'otel-agentrun\[control\]'"):
+        agentrun.install(tracer_provider=provider, control="http://127.0.0.1:1")
+
+
+def test_without_grpcio_there_is_none_and_nothing_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("otel_agentrun.installation.find_spec", lambda name: None)
+    monkeypatch.setenv("OTEL_LOGS_EXPORTER", "none")
+    installed = agentrun.install(tracer_provider=TracerProvider(shutdown_on_exit=False))
+    try:
+        assert installed.logger_provider is not None
+        assert installed.control is None
+        assert caplog.text == ""
+    finally:
+        agentrun.uninstall()
+
+
+def test_an_application_with_log_records_of_its_own_keeps_its_events(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its processors and exporters would not see what goes up a stream."""
+    monkeypatch.delenv("OTEL_AGENTRUN_CONTROL", raising=False)
+    installed = agentrun.install(
+        tracer_provider=TracerProvider(shutdown_on_exit=False),
+        logger_provider=LoggerProvider(shutdown_on_exit=False),
+    )
+    try:
+        assert installed.control is None
+    finally:
+        agentrun.uninstall()
 
 
 # ------------------------------------------------------------------ directives

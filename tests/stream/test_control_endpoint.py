@@ -12,7 +12,7 @@ from otel_agentrun.control_endpoint import control_endpoint
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ENDPOINT", "LOGS_ENDPOINT", "PROTOCOL", "LOGS_PROTOCOL", "HEADERS"):
+    for name in ("ENDPOINT", "LOGS_ENDPOINT", "PROTOCOL", "LOGS_PROTOCOL", "HEADERS", "INSECURE"):
         monkeypatch.delenv(f"OTEL_EXPORTER_OTLP_{name}", raising=False)
     monkeypatch.delenv("OTEL_AGENTRUN_CONTROL", raising=False)
 
@@ -26,7 +26,13 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"ENDPOINT": "http://c:4318/"}, {}, "c:4317", False),
         ({"ENDPOINT": "http://c:4318", "LOGS_ENDPOINT": "http://d:4318/v1/logs"}, {}, "d:4317", 0),
         ({"ENDPOINT": "https://c:14317", "PROTOCOL": "grpc"}, {}, "c:14317", True),
-        ({"ENDPOINT": "c:14317", "PROTOCOL": "grpc"}, {}, "c:14317", False),
+        ({"ENDPOINT": "c:14317", "PROTOCOL": "grpc"}, {}, "c:14317", True),
+        (
+            {"ENDPOINT": "c:14317", "PROTOCOL": "grpc", "INSECURE": "true"},
+            {},
+            "c:14317",
+            False,
+        ),
         ({"ENDPOINT": "http://[::1]:4318"}, {}, "[::1]:4317", False),
         ({"ENDPOINT": "http://c:4318"}, {"control": "https://d:9"}, "d:9", True),
         ({}, {"control": "d:9", "is_default": False}, "d:9", False),
