@@ -42,6 +42,8 @@ __all__ = ["Demand", "LocalRules", "WatchedRun"]
 NANO: Final = 1_000_000_000
 SPANS_MAX: Final = 64
 """Span ids of one finding that are told."""
+STEPS_MAX: Final = 4096
+"""Steps of one run that are kept; of a longer one the newest, and what was found out before."""
 WORDS_CHARS_MAX: Final = 8192
 """Of a call's arguments that are compared."""
 PAUSE_SECS: Final = 3600.0
@@ -242,6 +244,8 @@ class WatchedRun:
                 seen = self._seen(step, cost_nano_usd, view, given)
                 before = self._watch.unknown
                 self._watch.add((seen,))
+                if len(self._watch) > STEPS_MAX:
+                    self._watch.forget()
                 if step.tool_requests:
                     self._fan_out = max(self._fan_out, len(step.tool_requests))
                     if self.gate:

@@ -49,7 +49,7 @@ class Watch:
     """One run under its rules.  `len` is the number of its steps."""
 
     __slots__ = (
-        "_approved", "_by_id", "_checkpoints", "_conduct", "_crossed", "_judged", "_price",
+        "_approved", "_base", "_by_id", "_checkpoints", "_conduct", "_crossed", "_judged", "_price",
         "_requests", "_steps", "_trail", "_unknown", "selected",
     )  # fmt: skip
 
@@ -69,6 +69,8 @@ class Watch:
         self._judged = 0
         """How many of the steps the trail and the conduct have taken."""
         self._checkpoints: list[tuple[int, Trail, Conduct | None]] = []
+        self._base: tuple[Trail, Conduct | None] | None = None
+        """What was judged of the steps that are forgotten."""
         self._trail = Trail(selected.floors, selected.similarity)
         self._conduct = Conduct(selected.policies, approved) if selected.policies else None
         self._unknown: Unknown = NO_UNKNOWN
@@ -128,6 +130,19 @@ class Watch:
         if earliest < self._judged:
             self._back_to(earliest)
             self._judge()
+
+    def forget(self) -> None:
+        """Keep only the newest steps (about 256), and what was judged of the others: of a run
+        without end in memory that has one.  A step that comes later than that is judged last."""
+        if not self._checkpoints:
+            return
+        dropped, trail, conduct = self._checkpoints[0]
+        self._base = (trail, conduct)
+        for seen in self._steps[:dropped]:
+            self._by_id.pop(seen.step.span_id, None)
+        del self._steps[:dropped]
+        self._judged -= dropped
+        self._checkpoints = [(at - dropped, t, c) for at, t, c in self._checkpoints[1:]]
 
     def findings(
         self,
@@ -194,6 +209,11 @@ class Watch:
             return
         selected = self.selected
         self._judged = 0
+        if self._base is not None:
+            trail, conduct = self._base
+            self._trail = trail.copy()
+            self._conduct = conduct.copy() if conduct is not None else None
+            return
         self._trail = Trail(selected.floors, selected.similarity)
         if self._conduct is not None:
             self._conduct = Conduct(selected.policies, self._approved)

@@ -395,3 +395,32 @@ def test_rules_that_cannot_be_evaluated_fail_open_or_closed(
         assert run.status == status
         assert app.processor.unattributed == 0
         agentrun.uninstall()
+
+
+def test_a_run_without_end_is_judged_in_memory_that_has_one(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was required and done long ago is still done, and a loop is still found."""
+    monkeypatch.setattr("otel_agentrun.local_rules.STEPS_MAX", 600)
+    required = {"name": "checked", "policy": "required_step", "kinds": ["validate"]}
+    app = make({**LOOP, "policies": [required]})
+    with agentrun.run("a") as run:
+        with agentrun.validate("order"):
+            pass
+        for number in range(900):
+            with agentrun.tool("t", arguments={"n": number}):
+                pass
+        assert run.scope is not None
+        assert len(run.scope.watched._watch) <= 600
+        for _ in range(3):
+            with agentrun.tool("t", arguments={"n": 1}):
+                pass
+        with pytest.raises(agentrun.RunStopped), agentrun.tool("t"):
+            pass
+    with agentrun.run("b"):
+        pass
+
+    found = {each["agentrun.finding.rule"]: each["agentrun.run.id"]
+             for each in app.events("agentrun.finding")}  # fmt: skip
+    assert found["loop"] == run.run_id
+    assert found["checked"] != run.run_id

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import otel_agentrun as agentrun
-from otel_agentrun import semconv
+from otel_agentrun import runtime, semconv
+from otel_agentrun.verdicts import Verdict
 from tests.sdk.conftest import Recorded
 
 celery = pytest.importorskip("celery")
@@ -47,6 +48,15 @@ def desk() -> Iterator[Any]:
     @app.task(name="broken")
     def broken() -> None:
         raise KeyError("no such order")
+
+    @app.task(name="stopped")
+    def stopped() -> None:
+        run = agentrun.current_run()
+        assert run is not None
+        verdict = Verdict(action="kill", stop_reason="killed_by_operator", reason="enough")
+        runtime.active().verdicts.give(verdict, run_id=run.run_id)
+        with agentrun.tool("refused"):
+            pass
 
     @app.task(name="again", bind=True, max_retries=1, default_retry_delay=0)
     def again(self: Any) -> str:
@@ -134,3 +144,16 @@ def test_a_task_called_as_a_function_is_one(app: Recorded, desk: Any) -> None:
 
     assert app.said("agent.tool pack")[semconv.RUN_ID] == run.run_id
     assert not [span for span in app.spans if span.name == "agent.run pack"]
+
+
+def test_a_task_whose_run_is_stopped_fails_and_the_worker_lives(app: Recorded, desk: Any) -> None:
+    """Inside it is a BaseException, which would end the worker."""
+    with agentrun.run("support"):
+        result = desk.tasks["stopped"].delay()
+        with pytest.raises(agentrun.RunStoppedError) as caught:
+            result.get(timeout=WAIT_SECS)
+        after = desk.tasks["pack"].delay(7)
+        assert after.get(timeout=WAIT_SECS) == "packed 7"
+
+    assert caught.value.stop_reason == "killed_by_operator"
+    assert app.said("agent.run stopped")[semconv.RUN_STATUS] == "killed"
