@@ -300,7 +300,7 @@ def test_a_common_table_never_stands_in_for_a_hidden_one(world: World) -> None:
 
 
 def test_what_looks_like_a_command_of_the_engine_is_text(world: World) -> None:
-    """chDB obeys a line `\\i file`, also inside of a comment or literal: no such line reaches it."""
+    """chDB obeys a line `\\i file`, also inside of a literal: no such line reaches it."""
     command = f"\\i {world.folder}/secret.txt"
 
     assert SECRET not in world.ask(f"SELECT '\n{command}\n'").decode()
