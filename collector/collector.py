@@ -161,7 +161,7 @@ class Collector:
             self.rules,
             lambda budget, wanted: drawn(self.link.get(), budget, wanted),
             self.pipeline.call,
-            self.assembler.judge_again,
+            self.pipeline.judge_again,
         )
         self.pipeline.start()
         self._shared_budgets.start()

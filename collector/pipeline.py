@@ -242,6 +242,11 @@ class Pipeline:
         """Spans that are acknowledged and not stored; 0 while the store takes nothing."""
         return 0 if self.failure else self._accounting.pending(Signal.TRACES)
 
+    def judge_again(self, trace_ids: Collection[str]) -> None:
+        """In the fold thread: what rules look at beside the runs has changed for these."""
+        self._assembler.judge_again(trace_ids)
+        self._flush(always=True)
+
     def close_runs(self) -> int:
         """In the fold thread: close all open runs as if the quiet period had passed."""
         events = self._assembler.quiet(time.time_ns(), everything=True)

@@ -29,7 +29,7 @@ def rules() -> None:
 def check(file: Path, as_json: bool) -> None:
     """Read a rules file and say everything that is wrong with it."""
     from collector.rules.bench import in_force
-    from collector.rules.file import not_evaluated, ruleset
+    from collector.rules.file import ruleset
 
     found = ruleset(file)
     if as_json:
@@ -38,8 +38,6 @@ def check(file: Path, as_json: bool) -> None:
         print_json({"version": found.version, "rules": in_force(found)["file"]})
     else:
         click.echo(f"{file}: {len(found.rules)} rules in force, version {found.version}.")
-        if said := not_evaluated(found):
-            click.echo(f"Note: {said}.", err=True)
 
 
 @rules.command("backtest")

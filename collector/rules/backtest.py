@@ -125,10 +125,15 @@ class _Replay:
         )
         reached: dict[str, dict[Action, int]] = {}
 
+        def others(key: WindowKey, _: float) -> float:
+            return sums[key]
+
         def look(position: int, ending: Ending | None = None) -> None:
             amounts = drawn(selected.budgets, running.spent, run.environment)
             if shares:
-                amounts += shared(shares, running.spent, names, started_ns, lambda key: sums[key])
+                amounts += shared(
+                    shares, running.spent, names, started_ns, lambda key, _: sums[key]
+                )
             for finding in watch.findings(amounts, started_ns=started_ns, ending=ending):
                 self._note(finding, position, reached)
 
@@ -138,7 +143,7 @@ class _Replay:
                 watch.add((seen,))
             look(position)
         look(len(self._steps) - 1, Ending(completed=run.status == "completed"))
-        for each in shared(shares, running.spent, names, started_ns, lambda _: 0.0):
+        for each in shared(shares, running.spent, names, started_ns, lambda _, __: 0.0):
             key = window_key(each.budget, names, started_ns)
             if key is not None:
                 sums[key] += each.used

@@ -14,7 +14,6 @@ from collector.errors import ConfigError
 from collector.runs.judge import RulesInForce
 from otel_agentrun.rules import DEFAULTS, Ruleset, RulesFile
 from otel_agentrun.rules.checks import mistakes
-from otel_agentrun.rules.schema import Budget
 
 __all__ = ["RulesFileWatch", "load", "parse_rules", "ruleset"]
 
@@ -72,24 +71,6 @@ def ruleset(path: Path | None) -> Ruleset:
     return Ruleset(RulesFile() if path is None else load(path), DEFAULTS)
 
 
-def not_evaluated(rules: Ruleset) -> str:
-    """What a person must know of rules that a collector does not act on; "" when there is none."""
-    names = [
-        rule.name for rule in rules.rules if isinstance(rule, Budget) and rule.window != "none"
-    ]
-    if not names:
-        return ""
-    return (
-        f"budgets with a window are only backtested, the collector does not evaluate them yet:"
-        f" {', '.join(names)}"
-    )
-
-
-def warn_of_not_evaluated(rules: Ruleset) -> None:
-    if said := not_evaluated(rules):
-        log.warning("rules_not_evaluated", extra={"reason": said})
-
-
 def _read(reader: Reader, node: Node | None) -> RulesFile:
     if isinstance(node, Items) or (isinstance(node, Scalar) and node.value is not None):
         reader.section(RulesFile, None, node, "")
@@ -113,7 +94,6 @@ class RulesFileWatch:
         self._rules = rules
         self._accounting = accounting
         self._seen = self._stamp()
-        warn_of_not_evaluated(rules.ruleset)
 
     def look(self) -> None:
         """Look whether the file is another one; a moment without it (an editor) is no change."""
@@ -129,7 +109,6 @@ class RulesFileWatch:
             return
         if found.version != self._rules.ruleset.version:
             self._rules.ruleset = found
-            warn_of_not_evaluated(found)
             log.info("rules_reloaded", extra={"version": found.version, "rules": len(found.rules)})
 
     def _stamp(self) -> tuple[int, int, int] | None:

@@ -7,7 +7,7 @@ event of it arrives (`unknown` names what to look up, `restore` takes it in).  N
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -264,6 +264,13 @@ class Assembler:
         """Closing events could not be recorded: `quiet` is to give them again."""
         for held in self._open.values():
             held.closing = False
+
+    def judge_again(self, trace_ids: Collection[str]) -> None:
+        """What rules look at beside the runs has changed for those in these traces."""
+        for trace_id in trace_ids:
+            if (held := self._by_key.get(trace_id)) is not None:
+                self._dirty[id(held)] = held
+                self._urgent = self._urgent or held.group.is_live
 
     def not_recorded(self) -> None:
         """Verdicts could not be recorded: `changes` is to give them again."""

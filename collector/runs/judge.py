@@ -17,9 +17,10 @@ from typing import Any, Final
 from collector.runs.events import FINDING, make_event, standing
 from collector.runs.identity import Assembly, descend
 from collector.runs.run import PlacedStep, Run
+from collector.runs.windows import Windows
 from otel_agentrun import semconv
 from otel_agentrun.rules import Ending, Finding, Ruleset, Seen, Selected, Spent, Watch
-from otel_agentrun.rules.budgets import Drawn, Price, Unknown, drawn
+from otel_agentrun.rules.budgets import Drawn, Price, Unknown, drawn, shared
 from otel_agentrun.rules.finding import BudgetUse, action, severity
 from otel_agentrun.rules.ruleset import NAMES
 from otel_agentrun.step import Event, Kind, Role
@@ -37,11 +38,13 @@ SPANS_MAX: Final = 64
 class RulesInForce:
     """The rules of all groups; `ruleset` may be replaced at any time between two folds."""
 
-    __slots__ = ("price", "ruleset")
+    __slots__ = ("price", "ruleset", "windows")
 
     def __init__(self, ruleset: Ruleset, price: Price | None = None) -> None:
         self.ruleset = ruleset
         self.price = price
+        self.windows = Windows()
+        """What runs have drawn together from budgets that they share."""
 
     @property
     def act(self) -> bool:
@@ -106,7 +109,14 @@ class Judge:
             budgets = watch.selected.budgets
             amounts: list[Drawn] = []
             if budgets:
-                amounts = drawn(budgets, self._spent(assembly, run), run.environment)
+                spent = self._spent(assembly, run)
+                amounts = drawn(budgets, spent, run.environment)
+                if watch.selected.windowed and assembly.parent is None and not self.settled:
+                    trace_id = run.trace_ids[0] if run.trace_ids else ""
+                    others = partial(self._in_force.windows.others, run.run_id, trace_id)
+                    amounts += shared(
+                        watch.selected.windowed, spent, run_names(run), run.started_at_ns, others
+                    )
                 self._use(assembly, run, amounts, uses)
             if not self.settled:
                 findings = watch.findings(

@@ -14,7 +14,8 @@ from otel_agentrun.step import COUNTED, Kind, Step, Usage
 
 __all__ = [
     "NO_UNKNOWN", "Drawn", "Price", "Running", "Spent", "Unknown", "WindowKey", "amount_of",
-    "crossing", "drawn", "estimated", "limit_for", "shared", "window_key", "window_start_ns",
+    "crossing", "drawn", "estimated", "field_of", "limit_for", "shared", "window_key",
+    "window_start_ns",
 ]  # fmt: skip
 
 NANO: Final = 1_000_000_000
@@ -23,8 +24,8 @@ BYTES_PER_TOKEN: Final = 4
 
 Price = Callable[[Usage, str, str, int], tuple[int | None, str]]
 """(usage, provider, model, at_ns) -> (nano-USD or `None`, how sure that is)."""
-WindowKey = tuple[str, str, int]
-"""(rule, whose budget it is, start of the window in Unix ns)."""
+WindowKey = tuple[str, str, str, int]
+"""(rule, workspace, whose budget it is, start of the window in Unix ns)."""
 
 COUNTERS: Final[Mapping[Kind, str]] = {
     Kind.MODEL: "model_calls",
@@ -166,11 +167,12 @@ def shared(
     spent: Spent,
     names: Mapping[str, object],
     started_ns: int,
-    sums: Callable[[WindowKey], float],
+    sums: Callable[[WindowKey, float], float],
 ) -> list[Drawn]:
     """What a root run and others have drawn from the budgets that they share.
 
-    `sums` gives what the *other* runs have drawn from one, in its unit: rules have no store.
+    `sums` is told what the run has drawn from one, and gives what the *other* runs have, in its
+    unit: rules have no store.
     """
     found = []
     for budget in budgets:
@@ -178,7 +180,7 @@ def shared(
         if key is not None:
             own, is_estimated = amount_of(budget, spent)
             limit = limit_for(budget, str(names.get("environment", "")))
-            found.append(Drawn(budget, limit, own + sums(key), is_estimated))
+            found.append(Drawn(budget, limit, own + sums(key, own), is_estimated))
     return found
 
 
@@ -249,10 +251,14 @@ def window_start_ns(window: str, at_ns: int) -> int:
 
 def window_key(budget: Budget, names: Mapping[str, object], at_ns: int) -> WindowKey | None:
     """Whose budget a run that began at `at_ns` draws from; `None` where the run does not say."""
-    field = {"agent": "agent_name", "user": "user_id", "session": "session_id"}.get(
-        budget.per, budget.per
-    )
-    whose = names.get(field)
+    whose = names.get(field_of(budget))
     if budget.window == "none" or not whose:
         return None
-    return (budget.name, str(whose), window_start_ns(budget.window, at_ns))
+    workspace = str(names.get("workspace", ""))
+    return (budget.name, workspace, str(whose), window_start_ns(budget.window, at_ns))
+
+
+def field_of(budget: Budget) -> str:
+    """The run's field that says whose budget it is."""
+    fields = {"agent": "agent_name", "user": "user_id", "session": "session_id"}
+    return fields.get(budget.per, budget.per)

@@ -37,7 +37,7 @@ class Selected:
     """The rules that apply to some runs; made once per combination."""
 
     __slots__ = (
-        "budgets", "by_name", "floors", "loops", "policies", "similarity", "version",
+        "budgets", "by_name", "floors", "loops", "policies", "similarity", "version", "windowed",
     )  # fmt: skip
 
     def __init__(self, file: RulesFile, rules: tuple[Rule, ...], version: str) -> None:
@@ -45,6 +45,8 @@ class Selected:
         self.similarity = file.similarity
         self.by_name: dict[str, Rule] = {rule.name: rule for rule in rules}
         self.budgets = [rule for rule in rules if isinstance(rule, Budget)]
+        self.windowed = [rule for rule in self.budgets if rule.window != "none"]
+        """Budgets that runs share."""
         self.loops: dict[str, list[LoopRule]] = {}
         """By pattern."""
         self.floors: dict[str, int] = {}

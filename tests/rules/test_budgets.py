@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from otel_agentrun.rules import Budget, Ruleset, Seen, Spent, Watch, action, severity
-from otel_agentrun.rules.budgets import Drawn, Unknown, drawn, shared, window_start_ns
+from otel_agentrun.rules.budgets import Drawn, Unknown, WindowKey, drawn, shared, window_start_ns
 from otel_agentrun.rules.finding import BudgetUse
 from otel_agentrun.step import Usage
 from tests.rules.builders import a_file, call, found, seen
@@ -141,14 +141,15 @@ def test_budgets_of_windows_draw_on_sums_from_outside() -> None:
     budget = Budget(name="u", measure="cost_usd", limit=5, per="user", window="day")
     asked = []
 
-    def sums(key: tuple[str, str, int]) -> float:
-        asked.append(key)
+    def sums(key: WindowKey, own: float) -> float:
+        asked.append((key, own))
         return 4.5
 
     spent = Spent(cost_nano_usd=1_000_000_000)
-    [use] = shared([budget], spent, {"user_id": "u1"}, BASE_NS, sums)
+    names = {"user_id": "u1", "workspace": "w"}
+    [use] = shared([budget], spent, names, BASE_NS, sums)
     assert use.used == 5.5
-    assert asked == [("u", "u1", window_start_ns("day", BASE_NS))]
+    assert asked == [(("u", "w", "u1", window_start_ns("day", BASE_NS)), 1.0)]
     assert shared([budget], spent, {}, BASE_NS, sums) == []  # nobody said whose run it is
     assert drawn([budget], spent) == []
     watch = Watch(Ruleset(a_file(budget)).select({}))

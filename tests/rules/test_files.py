@@ -12,7 +12,7 @@ import pytest
 from collector.accounting import Accounting
 from collector.errors import ConfigError
 from collector.rules.bench import in_force
-from collector.rules.file import RulesFileWatch, load, not_evaluated, parse_rules, ruleset
+from collector.rules.file import RulesFileWatch, load, parse_rules, ruleset
 from collector.rules.reference import files, json_schema
 from collector.runs.judge import RulesInForce
 from otel_agentrun.rules import DEFAULTS, Ruleset, RulesFile, action
@@ -199,18 +199,3 @@ def test_the_example_of_the_page_is_read() -> None:
     page = (ROOT / "docs/rules.md").read_text(encoding="utf-8")
     example = page.partition("```yaml\n")[2].partition("```")[0]
     assert len(parse_rules(example, "docs/rules.md").rules) == 5
-
-
-def test_a_budget_that_the_collector_does_not_evaluate_is_named() -> None:
-    """A limit that silently did nothing would be worse than none."""
-    file = parse_rules(
-        "budgets: [{name: daily, measure: cost_usd, limit: 9, per: agent, window: day},"
-        " {name: each, measure: cost_usd, limit: 1}]",
-        "rules.yaml",
-    )
-
-    said = not_evaluated(Ruleset(file))
-
-    assert "daily" in said
-    assert "each" not in said
-    assert not_evaluated(Ruleset(parse_rules("{}", "rules.yaml"), DEFAULTS)) == ""
