@@ -43,7 +43,11 @@ EVERYTHING: dict[str, Any] = {
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "gateway": {"enabled": True, "replicaCount": 3},
     "clickhouse": {"operator": {"enabled": True, "shards": 2, "storageClass": "fast"}},
-    "grafana": {"dashboards": {"enabled": True}, "datasource": {"enabled": True}},
+    "grafana": {
+        "dashboards": {"enabled": True},
+        "alerting": {"enabled": True},
+        "datasource": {"enabled": True},
+    },
 }
 VALUES: dict[str, dict[str, Any]] = {
     "least": {"existingSecret": "agentrun"},
@@ -312,15 +316,21 @@ def test_the_resources_of_operators_name_what_exists(helm: dict[str, dict[str, A
         assert users[f"{user}/grants/query"] == re.findall("<query>(.+)</query>", block)
 
 
-def test_every_dashboard_is_a_config_map(helm: dict[str, dict[str, Any]]) -> None:
-    """The JSON is the file's, byte for byte, under the limit of a ConfigMap (1 MiB)."""
+@pytest.mark.parametrize(
+    ("label", "pattern"),
+    [("grafana_dashboard", "json/*.json"), ("grafana_alert", "alerting/*.yaml")],
+)
+def test_dashboards_and_alert_rules_are_config_maps(
+    helm: dict[str, dict[str, Any]], label: str, pattern: str
+) -> None:
+    """The file's text, byte for byte, under the limit of a ConfigMap (1 MiB)."""
     found = {
         file: text
         for one in resources(helm["everything"])
-        if one["metadata"].get("labels", {}).get("grafana_dashboard") == "1"
+        if one["metadata"].get("labels", {}).get(label) == "1"
         for file, text in one["data"].items()
     }
-    files = sorted((ROOT / "dashboards" / "json").glob("*.json"))
+    files = sorted((ROOT / "dashboards").glob(pattern))
     assert found == {file.name: file.read_text(encoding="utf-8") for file in files}
     assert all(len(text.encode()) < 1 << 20 for text in found.values())
 
