@@ -19,6 +19,7 @@ WITH
         SELECT arrayJoin(arrayDistinct([InputSpanId, OutputSpanId, RootSpanId])) AS SpanId FROM run
     ),
     (SELECT min(StartTime) - INTERVAL 1 MINUTE FROM run) AS since,
+    (SELECT max(EndTime) + INTERVAL 1 DAY FROM run) AS over,
     '(^|[._])(input|prompt|question|instructions|query)' AS input_like,
     '(^|[._])(output|completion|answer|response\\.text)' AS output_like,
     '(token|usage|mime|schema|structure|type$|price|cost)' AS not_like
@@ -28,13 +29,13 @@ FROM
     SELECT Timestamp, entry.1 AS attribute, left(entry.2, 8000) AS text
     FROM $database.otel_traces
     ARRAY JOIN arrayZip(mapKeys(SpanAttributes), mapValues(SpanAttributes)) AS entry
-    WHERE Timestamp >= since
+    WHERE Timestamp >= since AND Timestamp <= over
       AND TraceId IN (SELECT arrayJoin(TraceIds) FROM run)
       AND SpanId IN (SELECT SpanId FROM wanted)
     UNION ALL
     SELECT Timestamp, Key AS attribute, left(Value, 8000) AS text
     FROM $database.agent_content
-    WHERE Timestamp >= since
+    WHERE Timestamp >= since AND Timestamp <= over
       AND TraceId IN (SELECT arrayJoin(TraceIds) FROM run)
       AND SpanId IN (SELECT SpanId FROM wanted)
 )

@@ -18,11 +18,12 @@ WITH
         SELECT * FROM $database.runs WHERE RunId = ${run:sqlstring} ORDER BY Version DESC LIMIT 1
     ),
     (SELECT min(StartTime) FROM run) AS began,
+    (SELECT max(EndTime) + INTERVAL 1 DAY FROM run) AS over,
     mine AS
     (
         SELECT TraceId, SpanId, Timestamp, Kind, if(ToolName != '', ToolName, Name) AS Step
         FROM $database.steps
-        WHERE Timestamp >= began - INTERVAL 1 SECOND
+        WHERE Timestamp >= began - INTERVAL 1 SECOND AND Timestamp <= over
           AND TraceId IN (SELECT arrayJoin(TraceIds) FROM run)
           AND RunId = ${run:sqlstring}
     ),
@@ -35,12 +36,12 @@ INNER JOIN
     SELECT TraceId, SpanId, entry.1 AS attribute, entry.2 AS value
     FROM $database.otel_traces
     ARRAY JOIN arrayZip(mapKeys(SpanAttributes), mapValues(SpanAttributes)) AS entry
-    WHERE Timestamp >= began - INTERVAL 1 SECOND
+    WHERE Timestamp >= began - INTERVAL 1 SECOND AND Timestamp <= over
       AND TraceId IN (SELECT arrayJoin(TraceIds) FROM run)
     UNION ALL
     SELECT TraceId, SpanId, Key AS attribute, Value AS value
     FROM $database.agent_content
-    WHERE Timestamp >= began - INTERVAL 1 SECOND
+    WHERE Timestamp >= began - INTERVAL 1 SECOND AND Timestamp <= over
       AND TraceId IN (SELECT arrayJoin(TraceIds) FROM run)
 ) AS content USING (TraceId, SpanId)
 WHERE value != '' AND match(lower(attribute), content_like)

@@ -19,6 +19,7 @@ WITH
         SELECT * FROM $database.runs WHERE RunId = ${run:sqlstring} ORDER BY Version DESC LIMIT 1
     ),
     (SELECT min(StartTime) FROM run) AS began,
+    (SELECT max(EndTime) + INTERVAL 1 DAY FROM run) AS over,
     mine AS
     (
         SELECT
@@ -26,7 +27,7 @@ WITH
             row_number() OVER (ORDER BY Timestamp, SpanId) AS number,
             max(Attempt) OVER (PARTITION BY if(RetryOf != '', RetryOf, SpanId)) AS attempts
         FROM $database.steps
-        WHERE Timestamp >= began - INTERVAL 1 SECOND
+        WHERE Timestamp >= began - INTERVAL 1 SECOND AND Timestamp <= over
           AND TraceId IN (SELECT arrayJoin(TraceIds) FROM run)
           AND RunId = ${run:sqlstring}
     )

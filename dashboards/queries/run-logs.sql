@@ -8,7 +8,8 @@ WITH
     (
         SELECT * FROM $database.runs WHERE RunId = ${run:sqlstring} ORDER BY Version DESC LIMIT 1
     ),
-    (SELECT min(StartTime) FROM run) AS began
+    (SELECT min(StartTime) FROM run) AS began,
+    (SELECT max(EndTime) + INTERVAL 1 DAY FROM run) AS over
 SELECT
     Timestamp AS timestamp,
     if(Body != '', Body, EventName) AS body,
@@ -16,7 +17,7 @@ SELECT
     mapConcat(LogAttributes, map('span', SpanId, 'event', EventName)) AS labels,
     TraceId AS traceID
 FROM $database.otel_logs
-WHERE Timestamp >= began - INTERVAL 1 MINUTE
+WHERE Timestamp >= began - INTERVAL 1 MINUTE AND Timestamp <= over
   AND TraceId IN (SELECT arrayJoin(TraceIds) FROM run)
   AND NOT startsWith(EventName, 'agentrun.')
 ORDER BY timestamp, RecordId

@@ -13,7 +13,8 @@ WITH
     (
         SELECT * FROM $database.runs WHERE RunId = ${run:sqlstring} ORDER BY Version DESC LIMIT 1
     ),
-    (SELECT min(StartTime) FROM run) AS began
+    (SELECT min(StartTime) FROM run) AS began,
+    (SELECT max(EndTime) + INTERVAL 1 DAY FROM run) AS over
 SELECT
     replaceOne(label.1, 'prompt_versions.', '') AS prompt,
     label.2 AS version,
@@ -22,7 +23,7 @@ SELECT
     min(Timestamp) AS first_at
 FROM $database.steps
 ARRAY JOIN arrayZip(mapKeys(Labels), mapValues(Labels)) AS label
-WHERE Timestamp >= began - INTERVAL 1 SECOND
+WHERE Timestamp >= began - INTERVAL 1 SECOND AND Timestamp <= over
   AND TraceId IN (SELECT arrayJoin(TraceIds) FROM run)
   AND RunId = ${run:sqlstring}
   AND startsWith(label.1, 'prompt_versions.')

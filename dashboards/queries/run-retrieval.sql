@@ -15,7 +15,8 @@ WITH
     (
         SELECT * FROM $database.runs WHERE RunId = ${run:sqlstring} ORDER BY Version DESC LIMIT 1
     ),
-    (SELECT min(StartTime) FROM run) AS began
+    (SELECT min(StartTime) FROM run) AS began,
+    (SELECT max(EndTime) + INTERVAL 1 DAY FROM run) AS over
 SELECT
     Timestamp AS started,
     Name AS step,
@@ -32,11 +33,11 @@ LEFT JOIN
         arrayStringConcat(arrayMap((key, value) -> key || ' = ' || value, mapKeys(told), mapValues(told)), '\n') AS recorded,
         mapFilter((key, value) -> match(lower(key), 'retriev|document|query|data_source|rerank|embedding|top_k'), SpanAttributes) AS told
     FROM $database.otel_traces
-    WHERE Timestamp >= began - INTERVAL 1 SECOND
+    WHERE Timestamp >= began - INTERVAL 1 SECOND AND Timestamp <= over
       AND TraceId IN (SELECT arrayJoin(TraceIds) FROM run)
     LIMIT 1 BY TraceId, SpanId
 ) AS spans USING (TraceId, SpanId)
-WHERE Timestamp >= began - INTERVAL 1 SECOND
+WHERE Timestamp >= began - INTERVAL 1 SECOND AND Timestamp <= over
   AND TraceId IN (SELECT arrayJoin(TraceIds) FROM run)
   AND RunId = ${run:sqlstring}
   AND Kind = 'retrieve'

@@ -31,7 +31,8 @@ WITH
     (
         SELECT * FROM $database.runs WHERE RunId = ${run:sqlstring} ORDER BY Version DESC LIMIT 1
     ),
-    (SELECT min(StartTime) FROM run) AS began
+    (SELECT min(StartTime) FROM run) AS began,
+    (SELECT max(EndTime) + INTERVAL 1 DAY FROM run) AS over
 SELECT
     Timestamp AS started,
     (toUnixTimestamp64Nano(Timestamp) - toUnixTimestamp64Nano(began)) / 1e6 AS offset_ms,
@@ -57,7 +58,7 @@ SELECT
     Counted AS counted,
     SpanId AS span_id
 FROM $database.steps
-WHERE Timestamp >= began - INTERVAL 1 SECOND
+WHERE Timestamp >= began - INTERVAL 1 SECOND AND Timestamp <= over
   AND TraceId IN (SELECT arrayJoin(TraceIds) FROM run)
   AND (RunId = ${run:sqlstring} OR ChildRunId = ${run:sqlstring})
 ORDER BY started, span_id

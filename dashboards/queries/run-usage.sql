@@ -14,6 +14,7 @@ WITH
         SELECT * FROM $database.runs WHERE RunId = ${run:sqlstring} ORDER BY Version DESC LIMIT 1
     ),
     (SELECT min(StartTime) FROM run) AS began,
+    (SELECT max(EndTime) + INTERVAL 1 DAY FROM run) AS over,
     (SELECT arrayMin(arrayFilter((limit, kind) -> kind = 'cost_usd', `Budgets.Limit`, `Budgets.Kind`)) FROM run) AS cost_limit,
     (SELECT arrayMin(arrayFilter((limit, kind) -> kind = 'tokens', `Budgets.Limit`, `Budgets.Kind`)) FROM run) AS token_limit
 SELECT
@@ -23,7 +24,7 @@ SELECT
     sum(coalesce(InputTokens, 0) + coalesce(OutputTokens, 0)) OVER totals AS tokens,
     nullIf(token_limit, 0) AS token_budget
 FROM $database.steps
-WHERE Timestamp >= began - INTERVAL 1 SECOND
+WHERE Timestamp >= began - INTERVAL 1 SECOND AND Timestamp <= over
   AND TraceId IN (SELECT arrayJoin(TraceIds) FROM run)
   AND Counted
   AND RunId IN

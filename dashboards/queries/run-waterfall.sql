@@ -7,7 +7,8 @@ WITH
     (
         SELECT * FROM $database.runs WHERE RunId = ${run:sqlstring} ORDER BY Version DESC LIMIT 1
     ),
-    (SELECT min(StartTime) - INTERVAL 1 HOUR FROM run) AS since
+    (SELECT min(StartTime) - INTERVAL 1 HOUR FROM run) AS since,
+    (SELECT max(EndTime) + INTERVAL 1 DAY FROM run) AS over
 SELECT
     TraceId AS traceID,
     SpanId AS spanID,
@@ -31,7 +32,7 @@ SELECT
     ) AS references,
     TraceState AS traceState
 FROM $database.otel_traces
-WHERE Timestamp >= since
+WHERE Timestamp >= since AND Timestamp <= over
   AND TraceId IN (SELECT arrayJoin(TraceIds) FROM run)
 ORDER BY Timestamp, SpanId, Version DESC
 LIMIT 1 BY TraceId, SpanId
