@@ -81,3 +81,8 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProces
     (folder / "agentrun.yaml").write_text(CONFIG)
     with CollectorProcess(folder / "data", config=folder / "agentrun.yaml") as running:
         yield running
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"

@@ -9,10 +9,10 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
+from collector.clickhouse_http.errors import ServerError
 from tests.support.clickhouse_faults import DOWN, OUT_OF_DISK, Faults
 from tests.support.clickhouse_fixtures import Database, database
 from tests.support.clickhouse_process import ClickHouseProcess
-from tests.support.clickhouse_statement import ServerError
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from tests.support.clickhouse_encoding import encoded
+from collector.clickhouse_http.encoding import encoded
 from tests.support.clickhouse_fixtures import Database
 from tests.support.clickhouse_http import PASSWORD, USER
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.clickhouse_statement import ServerError, parse
+from collector.clickhouse_http.errors import ServerError
+from tests.support.clickhouse_statement import parse
 
 
 @pytest.mark.parametrize(

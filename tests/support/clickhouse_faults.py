@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from tests.support.clickhouse_statement import ServerError, Statement
+from collector.clickhouse_http.errors import ServerError
+from tests.support.clickhouse_statement import Statement
 
 InsertFault = Literal["error", "reset", "answer_lost"]
 

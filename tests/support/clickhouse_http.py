@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
+from collector.clickhouse_http.errors import ServerError
 from tests.support.clickhouse_encoding import readable
 from tests.support.clickhouse_engine import Answer, Engine
 from tests.support.clickhouse_faults import HEALTHY, Faults, FaultState, Verdict, injected
@@ -39,7 +40,6 @@ from tests.support.clickhouse_request import (
     plain_response,
     read_query,
 )
-from tests.support.clickhouse_statement import ServerError
 
 USER: Final = "agentrun"
 PASSWORD: Final = "p@ss:w/rd"  # must be percent-encoded in a URL, as real ones often must
@@ -167,8 +167,8 @@ class ClickHouseDouble:
         )
         seen = Seen(
             sql=statement.sql.decode(errors="replace"),
-            database=query.database,
-            settings=query.settings,
+            database=query.http.database,
+            settings=query.http.settings,
         )
         response: Response | None = None
         if verdict.gateway_status:
@@ -191,13 +191,13 @@ class ClickHouseDouble:
         if verdict.error:
             raise injected(verdict.error, self.engine.name_of(verdict.error))
         started_ns = time.perf_counter_ns()
-        with self._session(query.session_id):
+        with self._session(query.http.session_id):
             answer = self.engine.run(
                 query.statement,
-                database=query.database,
-                settings=query.settings,
-                parameters=query.parameters,
-                default_format=query.default_format,
+                database=query.http.database,
+                settings=query.http.settings,
+                parameters=query.http.parameters,
+                default_format=query.http.default_format,
             )
         elapsed_ns = time.perf_counter_ns() - started_ns
         response = answer_response(query, answer, self.engine.timezone, elapsed_ns)

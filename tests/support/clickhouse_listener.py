@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler
 from threading import Condition
 from typing import Any, Final
 
+from collector.clickhouse_http.errors import ServerError
 from tests.support.clickhouse_request import Request, Response, error_response
-from tests.support.clickhouse_statement import ServerError
 
 HOST: Final = "127.0.0.1"
 BODY_BYTES_MAX: Final = 256 * 2**20

@@ -17,9 +17,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from collector.clickhouse_http.errors import ServerError
 from tests.support.clickhouse_faults import HEALTHY, Faults
 from tests.support.clickhouse_http import PASSWORD, USER, Seen, store_url
-from tests.support.clickhouse_statement import ServerError
 
 ROOT: Final = Path(__file__).parent.parent.parent
 STOP_SECS: Final = 15

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from collector.clickhouse_http.errors import ServerError
+
 TOKEN: Final = re.compile(
     rb"""(?P<space>\s+|--[^\n]*|\#[\ !][^\n]*|/\*.*?\*/)
     |(?P<quoted>'(?:[^'\\]|\\.|'')*'|`(?:[^`\\]|\\.|``)*`|"(?:[^"\\]|\\.|"")*")
@@ -20,15 +22,6 @@ TOKEN: Final = re.compile(
 )
 LINE_END: Final = re.compile(rb"[ \t\r]*\n?")
 READS: Final = re.compile(r"SELECT|WITH|SHOW|DESCRIBE|DESC|EXPLAIN|EXISTS|CHECK|\(")
-
-
-class ServerError(Exception):
-    """What a server answers instead of a result: ClickHouse's code, symbolic name and sentence."""
-
-    def __init__(self, code: int, name: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.name = name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
