@@ -9,12 +9,12 @@ the order in which its spans came.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from collector.runs.events import FINDING, make_event, standing
+from collector.runs.events import DECISION, FINDING, make_event, standing
 from collector.runs.identity import Assembly, descend
 from collector.runs.run import PlacedStep, Run
 from collector.runs.windows import Windows
@@ -30,6 +30,7 @@ __all__ = ["Judge", "RulesInForce", "run_names"]
 RUN: Final = Kind.RUN
 AGENT: Final = Role.AGENT
 OPEN: Final = frozenset({"initiated", "running", "paused"})
+NOBODY: Final[frozenset[str]] = frozenset()
 NANO: Final = 1_000_000_000
 SPANS_MAX: Final = 64
 """Span ids of one finding."""
@@ -56,12 +57,14 @@ class Judge:
     """The rules of one group.  `settled`: nothing has come since it was read back from the store,
     ended: rules of today are not for runs of the past."""
 
-    __slots__ = ("_in_force", "_ruleset", "_sent", "_watches", "settled")
+    __slots__ = ("_approved", "_in_force", "_ruleset", "_sent", "_watches", "settled")
 
     def __init__(self, in_force: RulesInForce) -> None:
         self._in_force = in_force
         self._ruleset = in_force.ruleset
         self._watches: dict[str, Watch] = {}
+        self._approved: dict[str, frozenset[str]] = {}
+        """Run id -> calls, or tools where no call was named, that people have approved."""
         self._sent: dict[str, Event] = {}
         """Finding id -> the event that is on its way through the journal."""
         self.settled = False
@@ -93,7 +96,7 @@ class Judge:
             self._watches.clear()
         for gone in self._watches.keys() - runs.keys():
             del self._watches[gone]
-        anew = self._select(assemblies, runs, left)
+        anew = self._select(assemblies, runs, {*left, *self._newly_approved(events)})
         self._feed(placed, anew)
         for assembly in assemblies:
             if assembly.run_id in anew:
@@ -131,6 +134,18 @@ class Judge:
 
     # ------------------------------------------------------------------ steps
 
+    def _newly_approved(self, events: Mapping[str, Sequence[Event]]) -> Iterator[str]:
+        """Runs in which something was approved since they were judged."""
+        for run_id, known in events.items():
+            calls = frozenset(call for event in known if (call := approved_call(event)))
+            if calls != self._approved.get(run_id, NOBODY):
+                self._approved[run_id] = calls
+                yield run_id
+
+    def _watch(self, run_id: str, selected: Selected) -> Watch:
+        approved = self._approved.get(run_id, NOBODY)
+        return Watch(selected, price=self._in_force.price, approved=approved)
+
     def _select(
         self, assemblies: Sequence[Assembly], runs: Mapping[str, Run], left: Collection[str]
     ) -> set[str]:
@@ -144,10 +159,10 @@ class Judge:
             watch = self._watches.get(run_id)
             if watch is None:
                 # Its steps may have been placed before there was a judge to hear of it.
-                self._watches[run_id] = Watch(selected, price=self._in_force.price)
+                self._watches[run_id] = self._watch(run_id, selected)
                 anew.add(run_id)
             elif watch.selected is not selected or run_id in left or "" in left:
-                self._watches[run_id] = Watch(selected, price=self._in_force.price)
+                self._watches[run_id] = self._watch(run_id, selected)
                 anew.add(run_id)
         return anew
 
@@ -279,6 +294,18 @@ class Judge:
 def run_names(run: Run) -> dict[str, object]:
     """What a rule's `match` can name."""
     return {name: getattr(run, name) for name in NAMES}
+
+
+def approved_call(event: Event) -> str:
+    """The call that a person has approved, or the tool where no call is named; "" otherwise."""
+    said = event.attributes
+    if (
+        event.name != DECISION
+        or said.get(semconv.DECISION_KIND) != "approval"
+        or said.get(semconv.DECISION_OUTCOME) != "approved"
+    ):
+        return ""
+    return said.get(semconv.GEN_AI_TOOL_CALL_ID) or said.get(semconv.GEN_AI_TOOL_NAME, "")
 
 
 def _after(known: Event, revision: int) -> int:

@@ -196,6 +196,26 @@ def test_remaining_budget_is_on_the_run_and_children_draw_from_their_parents() -
     assert [(u.limit, u.used, u.remaining) for u in child.budgets] == [(4, 0, 1)]
 
 
+def test_what_a_person_has_approved_is_no_violation() -> None:
+    """The finding that asked for it is withdrawn; another call of the tool needs another answer."""
+    collected = Collected(rules(Policy(name="ask", policy="approval", tools=("refund",))))
+    collected.take([tool(2, name="refund", tool_call_id="c1")])
+    assert [f.rule for f in collected.runs[TRACE].findings] == ["ask"]
+    said = {
+        semconv.DECISION_KIND: "approval",
+        semconv.DECISION_OUTCOME: "approved",
+        semconv.GEN_AI_TOOL_NAME: "refund",
+        semconv.GEN_AI_TOOL_CALL_ID: "c1",
+    }
+    answer = Event(
+        event_id="d", name=semconv.DECISION_EVENT, at_ns=5, trace_id=TRACE, attributes=said
+    )
+    collected.take([answer])
+    assert collected.runs[TRACE].findings == ()
+    collected.take([tool(3, name="refund", tool_call_id="c2")])
+    assert [f.rule for f in collected.runs[TRACE].findings] == ["ask"]
+
+
 def test_a_process_failure_is_the_outcome_of_a_completed_run() -> None:
     """S5.55, S5.80: kept apart from soft failures, which people judge."""
     failed = tool(2, 1, status=Status.ERROR, start=2, end=3)
