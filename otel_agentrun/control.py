@@ -162,11 +162,17 @@ class ControlClient:
                 self._outbox.put(_reports(sequence, batch))
         return True
 
+    def flush(self, secs: float) -> bool:
+        """Wait until the collector has confirmed what went up; `False` where it did not."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._unconfirmed or not self._is_connected, secs)
+            return not self._unconfirmed
+
     def close(self, secs: float) -> list[Event]:
         """End the stream, at most `secs` after what went up is confirmed or not; what was not."""
         deadline = time.monotonic() + secs
+        self.flush(secs)
         with self._changed:
-            self._changed.wait_for(lambda: not self._unconfirmed or not self._is_connected, secs)
             self._closing.set()
             self._is_connected = False
             self._lost_at = None

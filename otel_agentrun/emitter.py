@@ -73,6 +73,9 @@ class Stream(Protocol):
     def take(self, events: Sequence[Event]) -> bool:
         """`False`: they have to leave in another way."""
 
+    def flush(self, secs: float) -> bool:
+        """Wait until what it took has arrived."""
+
     def close(self, secs: float) -> list[Event]:
         """What it took and could not deliver."""
 
@@ -171,7 +174,14 @@ class Emitter:
         self._wake.set()
 
     def flush(self, secs: float = EXIT_SECS) -> bool:
-        """Wait until everything that was queued went up the stream or to the exporter."""
+        """Wait until everything that was queued has arrived up the stream, or was handed to the
+        exporter."""
+        deadline = time.monotonic() + secs
+        if not self._drain(secs):
+            return False
+        return self.stream is None or self.stream.flush(max(deadline - time.monotonic(), 0.0))
+
+    def _drain(self, secs: float) -> bool:
         with self._sent:
             target = self._put
             return self._thread is None or self._sent.wait_for(lambda: self._done >= target, secs)
@@ -182,7 +192,7 @@ class Emitter:
         if self._closed:
             return
         deadline = time.monotonic() + EXIT_SECS
-        self.flush()
+        self._drain(EXIT_SECS)
         if self.stream is not None:
             self._returned.extend(self.stream.close(max(deadline - time.monotonic(), 0.0)))
         self._closed = True

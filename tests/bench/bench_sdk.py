@@ -19,13 +19,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 import otel_agentrun as agentrun
+from otel_agentrun import runtime
 from otel_agentrun.content import Mode
+from otel_agentrun.log_wire import Event, LogEncoder
 
 ROOT: Final = Path(__file__).parents[2]
 ROUNDS: Final = 40
@@ -45,9 +48,12 @@ class NoSpans(SpanExporter):
 
 
 class NoLogs(LogRecordExporter):
+    """Encodes what it gets, as an exporter does."""
+
     def export(self, batch: Sequence[Any]) -> Any:
         from opentelemetry.sdk._logs.export import LogRecordExportResult
 
+        encode_logs(batch).SerializeToString()
         return LogRecordExportResult.SUCCESS
 
     def shutdown(self) -> None:
@@ -82,12 +88,37 @@ def plain() -> dict[str, Case]:
     return {"plain span": bare, "plain span, 8 attributes": same}
 
 
-def ours(content: Mode, *, live: bool) -> dict[str, Case]:
+class Stream:
+    """A control stream that ends in nothing; what it takes is encoded as for a real one."""
+
+    def __init__(self) -> None:
+        self._encoder = LogEncoder({"service.name": "bench"}, "otel_agentrun")
+
+    def start(self) -> None:
+        """It is there."""
+
+    def take(self, events: Sequence[Event]) -> bool:
+        return bool(self._encoder.encode(events))
+
+    def flush(self, secs: float) -> bool:
+        return True
+
+    def close(self, secs: float) -> list[Event]:
+        return []
+
+
+def ours(content: Mode, *, live: bool, stream: bool = False) -> dict[str, Case]:
     logs = LoggerProvider(shutdown_on_exit=False)
     logs.add_log_record_processor(BatchLogRecordProcessor(NoLogs()))
     agentrun.uninstall()
     traces = provider()
-    agentrun.install(tracer_provider=traces, logger_provider=logs, content=content, live=live)
+    agentrun.install(
+        tracer_provider=traces, logger_provider=logs, content=content, live=live, control=False
+    )
+    if stream:
+        emitter = runtime.active().emitter
+        assert emitter is not None
+        emitter.stream = Stream()
     run = agentrun.run("bench", session="s", user="u", request_id="q")
     run.__enter__()
 
@@ -105,7 +136,7 @@ def ours(content: Mode, *, live: bool) -> dict[str, Case]:
         with http.start_as_current_span("GET"):
             pass
 
-    name = content + (", live" if live else "")
+    name = content + (", live" if live else "") + (" by stream" if stream else "")
     return {
         f"tool(), {name}": step,
         f"@tool with arguments and result, {name}": lambda: search("tea please", 10),
@@ -188,6 +219,7 @@ def main() -> int:
         lambda: ours("full", live=False),
         lambda: ours("redacted", live=False),
         lambda: ours("redacted", live=True),
+        lambda: ours("redacted", live=True, stream=True),
         traceloop,
         langfuse,
     ]
@@ -200,7 +232,7 @@ def main() -> int:
             say(f"# {group.__name__}: left out, {missing}")
             continue
         # Each group beside plain spans: the machine may be busier than it was a second ago.
-        live = any(name.endswith(", live") for name in cases)
+        live = any(", live" in name for name in cases)
         beside = {**plain(), **cases}
         found = measure(beside, micros_live, LIVE_ROUNDS) if live else measure(beside)
         base = found["plain span"]
@@ -209,8 +241,8 @@ def main() -> int:
                 say(f"{name:52} {value:8.1f} {value - base:+18.1f}")
         first = False
     say(f"# and {PAUSE_SECS * 1000:g} ms apart")
-    for live in (False, True):
-        cases = {**plain(), **ours("redacted", live=live)}
+    for live, stream in ((False, False), (True, False), (True, True)):
+        cases = {**plain(), **ours("redacted", live=live, stream=stream)}
         found = measure(cases, micros_apart, LIVE_ROUNDS)
         for name, value in found.items():
             say(f"{name:52} {value:8.1f} {value - found['plain span']:+18.1f}")

@@ -121,6 +121,24 @@ def test_runs_that_begin_and_end_are_announced(start_app: Start) -> None:
     assert [r.sequence for r in collector.reports] == list(range(1, len(collector.reports) + 1))
 
 
+def test_a_flush_waits_for_the_confirmation(start_app: Start) -> None:
+    """A function that is frozen once it has answered flushes before."""
+    with Collector() as collector:
+        app = start_app(collector.port)
+        with agentrun.run("support"):
+            wait_for(lambda: app.control.is_connected)
+            for _ in range(3):
+                with agentrun.tool("search"):
+                    pass
+                assert app.installed.flush(5)
+                assert not app.control._unconfirmed
+            assert steps(collector) == ["search"] * 3
+            collector.confirms = False
+            with agentrun.tool("search"):
+                pass
+            assert not app.installed.flush(0.1)
+
+
 def test_tls_with_certificates_on_both_sides(
     start_app: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
