@@ -14,6 +14,7 @@ from collector.api.metrics import GAUGES, Metrics
 from collector.api.service import FILTERS
 from collector.api.updates import Updates
 from collector.cli.main import main
+from collector.control.stats import ControlStats
 from collector.model import Signal
 from collector.receiver.stats import ReceiverStats
 from tests.api.fakes import FakeOperations
@@ -26,7 +27,7 @@ def test_every_route_and_metric_is_documented() -> None:
     page = (DOCS / "api.md").read_text(encoding="utf-8")
     accounting = Accounting()
     accounting.refused(Signal.TRACES, "x", 1)
-    metrics = Metrics(accounting, receiver=ReceiverStats())
+    metrics = Metrics(accounting, receiver=ReceiverStats(), control=ControlStats())
     app = create_app(FakeOperations(), health=Health({}), metrics=metrics, updates=Updates())
 
     for path, methods in app.openapi()["paths"].items():
