@@ -136,6 +136,8 @@ class Forwarding:
         self._lock = threading.Lock()
         self._lanes = {backend.name: _Lane(backend) for backend in backends}
         self._process: subprocess.Popen[bytes] | None = None
+        self._pipe_lock = threading.Lock()
+        """Nobody writes to a descriptor that is closed meanwhile, and then somebody else's."""
         self._closing = threading.Event()
         self._last = max((n.number for lane in self._lanes.values() for n in lane.files), default=0)
         self._minder = threading.Thread(target=self._mind, name="forward", daemon=True)
@@ -161,9 +163,7 @@ class Forwarding:
         self._closing.set()
         process = self._process
         if process is not None:
-            assert process.stdin is not None
-            with contextlib.suppress(OSError):
-                process.stdin.close()
+            self._hang_up(process)
             try:
                 process.wait(END_SECS)
             except subprocess.TimeoutExpired:
@@ -307,6 +307,7 @@ class Forwarding:
             else:
                 self._listen(self._process)
                 self._process.wait()
+                self._hang_up(self._process)
             if self._closing.is_set():
                 return
             code = self._process.returncode if self._process is not None else None
@@ -334,8 +335,13 @@ class Forwarding:
     def _wake(self) -> None:
         process = self._process
         if process is not None and process.stdin is not None:
-            with contextlib.suppress(OSError, ValueError):
+            with self._pipe_lock, contextlib.suppress(OSError, ValueError):
                 os.write(process.stdin.fileno(), b"\n")
+
+    def _hang_up(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        with self._pipe_lock, contextlib.suppress(OSError):
+            process.stdin.close()
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None

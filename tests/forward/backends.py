@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import threading
 import time
@@ -156,8 +157,9 @@ def over_http(heard: Heard, port: int = 0) -> Iterator[int]:
             if says.retry_secs is not None:
                 self.send_header("Retry-After", f"{says.retry_secs:g}")
             self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            with contextlib.suppress(OSError):  # who waited for it has gone
+                self.end_headers()
+                self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
             pass
