@@ -51,6 +51,8 @@ class Approval:
             raise ValueError(f"timeout_secs: expected more than 0, got {timeout_secs!r}")
         self.approval_id = uuid.uuid4().hex
         self.question = question
+        self._words = words(semconv.APPROVAL_QUESTION, question)
+        """The question as the content policy wants it."""
         self._scope = scope
         self._tool = tool
         self._call_id = call_id
@@ -83,7 +85,7 @@ class Approval:
     def _ask(self) -> None:
         said: dict[str, Any] = {
             semconv.APPROVAL_ID: self.approval_id,
-            semconv.APPROVAL_QUESTION: words(semconv.APPROVAL_QUESTION, self.question),
+            semconv.APPROVAL_QUESTION: self._words,
             semconv.APPROVAL_EXPIRES_UNIX_NS: time.time_ns() + round(self._secs * NANO),
             semconv.GEN_AI_TOOL_NAME: self._tool,
             semconv.GEN_AI_TOOL_CALL_ID: self._call_id,
@@ -95,7 +97,12 @@ class Approval:
             key = semconv.GEN_AI_TOOL_CALL_ARGUMENTS
             said[key] = runtime.active().content.keep(key, self._arguments)[0]
         enforcement.tell(self._scope, semconv.APPROVAL_REQUESTED_EVENT, said)
-        enforcement.turn(self._scope, "pause", f"approval: {self.question}", self._rule)
+        enforcement.turn(
+            self._scope,
+            "pause",
+            f"approval: {self._words}" if self._words else "approval",
+            self._rule,
+        )
 
     def _answered(self, answer: Answer, verdict: Verdict | None) -> None:
         scope = self._scope
@@ -130,7 +137,7 @@ class Approval:
             Verdict(
                 action="kill",
                 stop_reason=stop_reason,
-                reason=f"{self.question}: {said}" if self.question else said,
+                reason=f"{self._words}: {said}" if self._words else said,
                 rule=self._rule,
                 rules_version=self._rules_version,
                 span_ids=(self._span_id,) if self._span_id else (),

@@ -143,8 +143,9 @@ def tell(scope: RunScope, name: str, said: Mapping[str, Any]) -> None:
     emitter = runtime.active().emitter
     if emitter is not None and scope.at is not None and scope.at.trace_flags.sampled:
         emitter.emit(name, scope.at, attributes)
-    elif emitter is None and scope.handle is not None:
-        scope.handle._span.add_event(name, attributes)
+    elif emitter is None and scope.at is not None:
+        for spans in runtime.active().verdicts.spans():
+            spans.tell(scope.at.span_id, name, attributes)
 
 
 # ---------------------------------------------------------------------- stopping
@@ -168,8 +169,8 @@ def _stop(held: RunScope, verdict: Verdict) -> None:
                 semconv.RULES_VERSION: verdict.rules_version,
             },
         )
-    if held.remote:
-        return  # its end is told where it was opened
+    if held.remote or runtime.active().emitter is None:
+        return  # its end is told where it was opened, or by its span alone
     tell(
         held,
         semconv.RUN_ENDED_EVENT,

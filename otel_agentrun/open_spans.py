@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import Status, StatusCode
@@ -89,6 +89,13 @@ class OpenSpans(dict[int, OpenSpan]):
         """The run that an open span belongs to."""
         found = self.get(span_id)
         return found.scope if found is not None else None
+
+    def tell(self, span_id: int, name: str, attributes: Mapping[str, Any]) -> None:
+        """An event on an open span."""
+        found = self.get(span_id)
+        span = found.span() if found is not None else None
+        if span is not None:
+            span.add_event(name, attributes)
 
     def stop(self, scope: RunScope, verdict: Verdict) -> None:
         """Stamp the outcome on the open spans of a run and of the runs inside of it."""

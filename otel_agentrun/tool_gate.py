@@ -16,6 +16,8 @@ from otel_agentrun.rules.seen import Seen
 
 __all__ = ["ToolGate"]
 
+EXECUTE: Final = "execute_tool "
+"""What the conventions put before the tool in a span's name."""
 KEPT_MAX: Final = 256
 """Requests of one run that wait for their call; a model may ask for what is never called."""
 
@@ -73,8 +75,12 @@ class ToolGate:
             about: Sequence[PolicyRule] = [
                 rule for rule in self._rules if rule.asks_about(name, call.agent, call.arguments)
             ]
+        elif request is not None:
+            about = request.rules
         else:
-            about = request.rules if request is not None else ()
+            # Streamed answers: a tool may begin before the span that asked for it has ended.
+            name = call.name.removeprefix(EXECUTE)
+            about = [rule for rule in self._rules if _is_named(rule, name)]
         if not about:
             return None
         # Forbidden is forbidden: nobody is asked to approve it first.
@@ -92,6 +98,16 @@ class ToolGate:
             if same:
                 return self._requests.pop(at)
         return None
+
+
+def _is_named(rule: PolicyRule, name: str) -> bool:
+    """Whether the name of a span is enough for a rule: it is about names alone, and not of any."""
+    policy = rule.policy
+    return (
+        policy.when is None
+        and not any(glob.startswith(("*", "?", "[")) for glob in policy.tools)
+        and rule.tools.match(name)
+    )
 
 
 def _names(call: Call, tool: str) -> bool:

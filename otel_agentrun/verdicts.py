@@ -11,8 +11,9 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from otel_agentrun import semconv
 from otel_agentrun.current import RunScope
@@ -66,6 +67,7 @@ class Spans(Protocol):
 
     def scope_of(self, span_id: int) -> RunScope | None: ...
     def stop(self, scope: RunScope, verdict: Verdict) -> None: ...
+    def tell(self, span_id: int, name: str, attributes: Mapping[str, Any]) -> None: ...
 
 
 class Wait:

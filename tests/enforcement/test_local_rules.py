@@ -424,3 +424,40 @@ def test_a_run_without_end_is_judged_in_memory_that_has_one(
              for each in app.events("agentrun.finding")}  # fmt: skip
     assert found["loop"] == run.run_id
     assert found["checked"] != run.run_id
+
+
+def test_a_tool_of_a_streamed_answer_is_refused_by_its_name(make: Make) -> None:
+    """It begins before the span of the model call, which asked for it, has ended."""
+    app = make(policy("forbidden_tool", KILL, tools=["drop_*"]))
+    tracer = app.framework()
+    with pytest.raises(agentrun.RunStoppedError), agentrun.run("a"):
+        tracer.start_span("agent").end()
+        tracer.start_span("drop_table")
+    assert [span.name for span in app.spans] == ["agent", "agent.run a"]
+
+
+def test_rules_are_installed_by_argument_or_variable(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rules.json"
+    path.write_text(json.dumps({"defaults": False, **STEPS_3}))
+    monkeypatch.setenv("OTEL_AGENTRUN_RULES", str(path))
+    from_variable = make().processor._rules
+    assert from_variable is not None
+    assert [rule.name for rule in from_variable.ruleset.rules] == ["steps"]
+    agentrun.uninstall()
+    monkeypatch.delenv("OTEL_AGENTRUN_RULES")
+    assert make().processor._rules is None
+    agentrun.uninstall()
+    with pytest.raises(RulesError):
+        agentrun.install(live=False, rules={"budgets": 7})
+
+
+def test_without_events_the_run_s_span_says_what_was_found(make: Make) -> None:
+    app = make(STEPS_3, live=False)
+    with pytest.raises(agentrun.RunStoppedError), agentrun.run("a"):
+        for number in range(6):
+            with agentrun.tool("t", arguments={"n": number}):
+                pass
+    names = [event.name for event in app.span("agent.run a").events]
+    assert names[:2] == ["agentrun.finding", "agentrun.decision"]
