@@ -19,6 +19,7 @@ from collector.dashboards.stats import StatQuery
 from collector.receiver.stats import ReceiverStats
 from tools.dashboards.__main__ import DASHBOARDS, FOLDER, documents
 from tools.dashboards.build import Shown
+from tools.dashboards.page import PAGE, page
 
 DOCUMENTS = {name: json.loads(text) for name, text in documents().items()}
 PANELS = [
@@ -39,6 +40,7 @@ def test_the_json_is_what_the_sources_give() -> None:
     """Somebody changed a query or a panel: `make dashboards` writes the JSON anew."""
     committed = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.json")}
     assert committed == documents(), "dashboards/json is stale: run `make dashboards`"
+    assert PAGE.read_text(encoding="utf-8") == page(DASHBOARDS), "docs/grafana.md is stale"
 
 
 @pytest.mark.parametrize(("file", "panel"), PANELS, ids=named)

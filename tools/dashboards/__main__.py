@@ -1,4 +1,4 @@
-"""Write `dashboards/json` anew: `python -m tools.dashboards` (`make dashboards`)."""
+"""Write `dashboards/json` and docs/grafana.md anew: `make dashboards`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from tools.dashboards.build import Dashboard, built
 from tools.dashboards.collector import COLLECTOR
 from tools.dashboards.fleet import FLEET
+from tools.dashboards.page import PAGE, page
 from tools.dashboards.run import RUN
 from tools.dashboards.runs import RUNS
 
@@ -35,6 +36,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, text in documents().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
+    PAGE.write_text(page(DASHBOARDS), encoding="utf-8")
     for path in FOLDER.glob("*.json"):
         if path.name not in documents():
             path.unlink()
