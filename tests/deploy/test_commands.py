@@ -233,14 +233,14 @@ def test_it_stops_in_time_when_it_is_told(deployed: Deployed) -> None:
 def test_wrong_settings_end_with_2(tmp_path: Path) -> None:
     """What RestartPreventExitStatus relies on: a supervisor need not try again."""
     bad = tmp_path / "agentrun.yaml"
-    bad.write_text("receiver: {grpc: {adress: 'x'}}\n", encoding="utf-8")
+    bad.write_text("receiver: {grpc: {listen: 'x'}}\n", encoding="utf-8")
     done = subprocess.run(
         here(["agentrun-entrypoint", "agentrun", "up", "--config", str(bad)]),
         env=environment(tmp_path / "none"), capture_output=True, text=True, timeout=RUN_SECS,
         check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert "adress" in done.stderr
+    assert "receiver.grpc.listen" in done.stderr
 
 
 def test_a_collector_starts_while_clickhouse_is_down(tmp_path: Path) -> None:

@@ -261,6 +261,16 @@ def test_the_datasource_reads_as_the_reader() -> None:
     assert source["type"] == "grafana-clickhouse-datasource"
 
 
+def test_alert_rules_find_the_datasource() -> None:
+    """They, and the examples of `agentrun dashboards export`, name it by uid."""
+    example = ROOT / "dashboards" / "provisioning" / "datasource.yaml"
+    (wanted,) = yaml.safe_load(example.read_text(encoding="utf-8"))["datasources"]
+    (source,) = provisioned("datasources")["datasources"]
+    assert (source["uid"], source["type"]) == (wanted["uid"], wanted["type"])
+    volumes = compose("compose.yaml")["services"]["grafana"]["volumes"]
+    assert "../../dashboards/alerting:/etc/grafana/provisioning/alerting:ro" in volumes
+
+
 @pytest.mark.parametrize("name", ["compose.yaml", "compose.embedded.yaml"])
 def test_grafana_finds_dashboards_where_they_are_mounted(name: str) -> None:
     (provider,) = provisioned("dashboards")["providers"]
