@@ -97,10 +97,7 @@ class Judge:
         for gone in self._watches.keys() - runs.keys():
             del self._watches[gone]
         anew = self._select(assemblies, runs, {*left, *self._newly_approved(events)})
-        self._feed(placed, anew)
-        for assembly in assemblies:
-            if assembly.run_id in anew:
-                self._feed(whole(assembly), ())
+        self._feed(assemblies, placed, anew, whole)
         found: list[tuple[Event, bool]] = []
         uses: dict[str, dict[str, BudgetUse]] = {}
         for assembly in assemblies:  # parents first: children draw from what those have left
@@ -166,26 +163,35 @@ class Judge:
                 anew.add(run_id)
         return anew
 
-    def _feed(self, placed: Iterable[PlacedStep], skip: Collection[str]) -> None:
-        batches: dict[str, list[Seen]] = {}
+    def _feed(
+        self,
+        assemblies: Sequence[Assembly],
+        placed: Iterable[PlacedStep],
+        anew: Collection[str],
+        whole: Callable[[Assembly], Iterable[PlacedStep]],
+    ) -> None:
+        batches: dict[str, list[PlacedStep]] = {}
         for entry in placed:
-            run_id = entry.run_id
-            if run_id in skip:
-                continue
-            step = entry.step
-            if entry.counted or (step.kind is RUN and step.role is AGENT):
-                seen = Seen(step, entry.cost_nano_usd)
-                batch = batches.get(run_id)
-                if batch is None:
-                    batches[run_id] = [seen]
-                else:
-                    batch.append(seen)
-            elif entry.duplicate_of and run_id in self._watches:
-                self._watches[run_id].remove((step.span_id,))
+            batch = batches.get(entry.run_id)
+            if batch is None:
+                batches[entry.run_id] = [entry]
+            else:
+                batch.append(entry)
+        if anew:
+            for assembly in assemblies:
+                run_id = assembly.run_id
+                # Nearly always a run that is new here has come whole.
+                if run_id in anew and len(batches.get(run_id, ())) != _size(assembly):
+                    batches[run_id] = list(whole(assembly))
         for run_id, batch in batches.items():
             watch = self._watches.get(run_id)
             if watch is not None:
-                watch.add(batch)
+                watch.remove(entry.step.span_id for entry in batch if entry.duplicate_of)
+                watch.add(
+                    Seen(entry.step, entry.cost_nano_usd)
+                    for entry in batch
+                    if entry.counted or (entry.step.kind is RUN and entry.step.role is AGENT)
+                )
 
     def _below(self, assembly: Assembly) -> list[Seen]:
         if not assembly.children:
@@ -289,6 +295,13 @@ class Judge:
                 self._sent[finding_id] = event
                 events.append((event, False))
         return events
+
+
+def _size(assembly: Assembly) -> int:
+    """Its steps as rules see them: a child run's root is its parent's."""
+    size = sum(len(bucket.nodes) for bucket in assembly.buckets)
+    size -= assembly.parent is not None and assembly.root is not None
+    return size + sum(child.root is not None for child in assembly.children)
 
 
 def run_names(run: Run) -> dict[str, object]:
