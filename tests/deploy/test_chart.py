@@ -39,7 +39,10 @@ EVERYTHING: dict[str, Any] = {
     "priorityClassName": "high",
     "journal": {"size": "20Gi", "storageClass": "fast", "accessModes": ["ReadWriteOncePod"]},
     "serviceAccount": {"annotations": {"a": "b"}},
-    "networkPolicy": {"storeTo": [{"namespaceSelector": {"matchLabels": {"name": "clickhouse"}}}]},
+    "networkPolicy": {
+        "storeTo": [{"namespaceSelector": {"matchLabels": {"name": "clickhouse"}}}],
+        "extraEgress": [{"ports": [{"port": 443, "protocol": "TCP"}]}],
+    },
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "gateway": {"enabled": True, "replicaCount": 3},
     "clickhouse": {"operator": {"enabled": True, "shards": 2, "storageClass": "fast"}},
@@ -288,6 +291,7 @@ def test_traffic_is_what_the_policy_names(helm: dict[str, dict[str, Any]]) -> No
     assert [sorted(port["port"] for port in rule["ports"]) for rule in spec["egress"]] == [
         [53, 53],
         [8123, 8443],
+        [443],
     ]
     embedded = resource(helm["embedded"], "NetworkPolicy")["spec"]
     assert [[port["port"] for port in rule["ports"]] for rule in embedded["egress"]] == [[53, 53]]
