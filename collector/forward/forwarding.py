@@ -305,6 +305,8 @@ class Forwarding:
             except OSError as error:
                 log.error("forward_process_not_started", extra={"reason": str(error)})
             else:
+                if self._closing.is_set():  # meanwhile
+                    self._hang_up(self._process)
                 self._listen(self._process)
                 self._process.wait()
                 self._hang_up(self._process)

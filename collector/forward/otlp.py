@@ -11,6 +11,7 @@ import binascii
 import json
 from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import pyarrow as pa
@@ -28,6 +29,8 @@ KINDS: Final = {
 STATUSES: Final = {"Unset": 0, "Ok": 1, "Error": 2}
 TYPES: Final = tuple(ValueType)
 TEXT: Final = TYPES.index(ValueType.STRING)
+SHORT_CHARS: Final = 64
+"""Values of up to so many characters are worth remembering."""
 
 Pairs = Sequence[tuple[str, str]]
 Added = Mapping[str, str | float]
@@ -87,8 +90,22 @@ def structured(value: Any) -> AnyValue:
             return AnyValue(string_value=value)
 
 
+def key_value(key: str, text: str, code: int) -> KeyValue:
+    """An attribute; most of them were on the spans before, and messages are copied when used."""
+    if len(text) <= SHORT_CHARS:
+        return _short(key, text, code)
+    if code == TEXT:
+        return KeyValue(key=key, value=AnyValue(string_value=text))
+    return KeyValue(key=key, value=any_value(text, code))
+
+
+@lru_cache(maxsize=32_768)
+def _short(key: str, text: str, code: int) -> KeyValue:
+    return KeyValue(key=key, value=any_value(text, code))
+
+
 def texts(pairs: Iterable[tuple[str, str]]) -> list[KeyValue]:
-    return [KeyValue(key=key, value=AnyValue(string_value=text)) for key, text in pairs]
+    return [key_value(key, text, TEXT) for key, text in pairs]
 
 
 def attributes(pairs: Pairs, codes: Sequence[int], added: Added) -> list[KeyValue]:
@@ -96,11 +113,7 @@ def attributes(pairs: Pairs, codes: Sequence[int], added: Added) -> list[KeyValu
     kept = zip(pairs, codes, strict=True) if len(codes) == len(pairs) else (
         (pair, TEXT) for pair in pairs
     )  # fmt: skip
-    found = [
-        KeyValue(key=key, value=any_value(text, code))
-        for (key, text), code in kept
-        if key not in added
-    ]
+    found = [key_value(key, text, code) for (key, text), code in kept if key not in added]
     for key, value in added.items():
         typed = (
             AnyValue(string_value=value) if isinstance(value, str) else AnyValue(double_value=value)
