@@ -95,6 +95,28 @@ def test_a_notice_is_signed_with_its_time(receiver: Receiver, tmp_path: Path) ->
     assert told["run_id"] == TRACE
 
 
+def test_the_documented_check_accepts_it_and_nothing_else(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    """docs/approvals.md: another body, another secret and an old time are refused."""
+    page = (Path(__file__).parents[2] / "docs" / "approvals.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    exec(page.split("```python\n")[1].split("```")[0], names)
+    verify = names["verify"]
+    hooks = Webhooks([a_webhook(receiver.url)], tmp_path)
+    hooks.start()
+    hooks.heard([a_request()])
+    until(lambda: hooks.counts["delivered"] == 1)
+    hooks.close()
+    [(_, headers, body)] = receiver.got
+
+    assert verify(SECRET, headers, body)
+    assert not verify(SECRET, headers, body + b" ")
+    assert not verify(b"another secret", headers, body)
+    later = {**headers, "Agentrun-Timestamp": str(int(headers["Agentrun-Timestamp"]) - 301)}
+    assert not verify(SECRET, later, body)
+
+
 def test_errors_are_tried_again_until_it_is_taken(receiver: Receiver, tmp_path: Path) -> None:
     """500, 503 and a redirect, which is not followed, are all no."""
     receiver.answers = [500, 503, 302]
