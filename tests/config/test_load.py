@@ -60,7 +60,9 @@ def test_nothing_set_is_a_working_configuration(tmp_path: Path, write: Write) ->
         "receiver.grpc": ("127.0.0.1", 4317),
         "receiver.http": ("127.0.0.1", 4318),
         "api": ("127.0.0.1", 4319),
+        "read_endpoint": ("127.0.0.1", 8123),
     }
+    assert "read_endpoint" not in load(None, {}, {"store.url": "clickhouse://db/"}).ports
     assert config.data_dir == Path(".agentrun")
     assert config.store.url == f"chdb://{tmp_path}/.agentrun/store"
     assert config.runs.boundary_of({}) == "trace"
