@@ -70,7 +70,7 @@ __all__ = [
     "use",
 ]
 
-REVISION: Final = 2
+REVISION: Final = 3
 """Normalizer revision, part of a run's revision: raise it when the same span gives another step."""
 
 MODULES: Final = (

@@ -41,6 +41,7 @@ LABELS: Final[Mapping[str, tuple[str, ...]]] = {
     "app_version": (semconv.SERVICE_VERSION,),
     "summary": (semconv.RUN_SUMMARY,),
     "out_of_scope": (semconv.RUN_OUT_OF_SCOPE,),
+    "stop_reason": (semconv.STOP_REASON,),
 }
 """Run field -> attribute keys, first present wins; the same in every dialect."""
 
