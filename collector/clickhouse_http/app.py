@@ -80,6 +80,15 @@ class ReadEndpoint:
         self._slots = anyio.CapacityLimiter(admission.queries_max)
         self._kills = anyio.CapacityLimiter(2)
         self._opened: QueryReader | None = None
+        self._running: set[str] = set()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Take no more queries and end those that run; their clients get the engine's error."""
+        self._stopping = True
+        if self._opened is not None:
+            for token in self._running:
+                self._opened.kill(token)
 
     def close(self) -> None:
         """Let go of the engine."""
@@ -131,6 +140,8 @@ class ReadEndpoint:
             await _send_error(send, unavailable, version, scope["method"], status=503)
 
     async def _open(self) -> QueryReader:
+        if self._stopping:
+            raise ServerError(236, "ABORTED", "The collector is being stopped")
         if self._opened is None:
             opened = await anyio.to_thread.run_sync(self._reader, limiter=self._kills)
             if self._opened is not None:  # two first queries
@@ -202,6 +213,7 @@ class ReadEndpoint:
                 async with _slot(self._slots, self._stats, self._admission):
                     with anyio.CancelScope(shield=True):  # the thread goes on, and keeps its slot
                         self._stats.running += 1
+                        self._running.add(token)
                         started = anyio.current_time()
                         try:
                             result, body = await anyio.to_thread.run_sync(
@@ -209,6 +221,7 @@ class ReadEndpoint:
                             )
                         finally:
                             self._stats.running -= 1
+                            self._running.discard(token)
                             self._stats.secs.observe(anyio.current_time() - started)
             except ServerError as error:
                 failure = error

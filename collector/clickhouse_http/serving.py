@@ -30,7 +30,13 @@ async def serve_reads(
     """
     try:
         await serve_api(
-            endpoint, host=host, port=port, tls=tls, name="read_endpoint", task_status=task_status
+            endpoint,
+            host=host,
+            port=port,
+            tls=tls,
+            name="read_endpoint",
+            before_stop=endpoint.stop,
+            task_status=task_status,
         )
     except OSError as error:
         if not optional:

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -27,6 +28,7 @@ from tests.support.node import project
 from tests.support.process import CollectorProcess
 from tests.support.traffic import MODEL_CALLS, Sender, requests
 
+RUNNING = b"agentrun_read_queries_running"
 NODE = Path(__file__).parent / "node"
 
 
@@ -100,7 +102,7 @@ def test_the_node_client_reads(locked: CollectorProcess) -> None:
 
 def test_readers_and_ingest_go_on_together(tmp_path: Path) -> None:
     """Several readers ask without pause while spans come in: each sees runs that grow and never a
-    wrong one, nothing is lost, and a restart shows the same."""
+    wrong one, nothing is lost; stopping ends what still runs, and a restart shows the same."""
     runs = 24
     with CollectorProcess(tmp_path / "data", store_flush_secs=0.05) as collector:
         port, seen = collector.ports["reads"], []
@@ -132,11 +134,25 @@ def test_readers_and_ingest_go_on_together(tmp_path: Path) -> None:
                 assert seen == sorted(seen)
         assert terms["stored"] == runs * 6
         assert talk(port, "SELECT count() FROM runs").body == f"{runs}\n".encode()
-        collector.stop()
+        with ThreadPoolExecutor(1) as pool:
+            slow = pool.submit(
+                talk, port, "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"
+            )
+            while b" 1.0" not in _running(collector):
+                assert not slow.done()
+            began = time.monotonic()
+            collector.stop()
+            assert time.monotonic() - began < 5  # the query could have gone on for 30 s
+            assert b"QUERY_WAS_CANCELLED" in slow.result().body
         collector.start()
         again = collector.ports["reads"]
         assert talk(again, "SELECT count() FROM runs").body == f"{runs}\n".encode()
         assert talk(again, "SELECT count() FROM runs", max_threads="1").status == 200
+
+
+def _running(collector: CollectorProcess) -> bytes:
+    metrics = talk(collector.ports["api"], method="GET", path="/metrics").body
+    return next(line for line in metrics.splitlines() if line.startswith(RUNNING + b" "))
 
 
 @pytest.mark.anyio
