@@ -202,12 +202,14 @@ class TraceGroup:
         traces = [trace for trace in self.traces.values() if trace.tops]
         found = assemble(traces) if traces else []
         known = {run.run_id for run in found}
-        named = {e.run_id for e in self.events.values() if e.name in ANNOUNCING and e.run_id}
+        if self.traces:
+            return found
         # A run that has announced itself and has no span yet.
-        started = [
-            Assembly(run_id) for run_id in sorted(named - known) if run_id and not self.traces
-        ]
-        return found + started
+        named: dict[str, int] = {}
+        for event in self.events.values():
+            if event.name in ANNOUNCING and event.run_id and event.run_id not in known:
+                named[event.run_id] = min(event.at_ns, named.get(event.run_id, event.at_ns))
+        return found + [Assembly(run_id, announced_ns=named[run_id]) for run_id in sorted(named)]
 
     def runs(self) -> list[Run]:
         """What the group folds to, now."""

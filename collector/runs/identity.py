@@ -33,6 +33,8 @@ class Assembly:
     buckets: list[Bucket] = field(default_factory=list)
     adopted: list[Step] = field(default_factory=list)
     """Agent invocations that are this run, not child runs of it."""
+    announced_ns: int = 0
+    """When it was first heard of, while it has no span."""
 
     @property
     def top(self) -> Assembly:

@@ -136,7 +136,7 @@ def _run(
     conclusion = conclude(run, buckets, facts)
     open_ = conclusion.status in ("initiated", "running", "paused")
     root = run.root
-    begun = facts.started.at_ns if facts.started else 0
+    begun = facts.started.at_ns if facts.started else run.announced_ns
     start = root.start_ns if root else min((b.start_ns for b in buckets), default=begun)
     end = 0
     if not open_:

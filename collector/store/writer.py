@@ -191,6 +191,9 @@ def trace_rows(spans: pa.Table, writer_id: int) -> pa.Table:
 
 def by_partition(data: pa.Table, time: str, unit: str) -> Iterator[pa.Table]:
     """`data` in pieces of at most `PARTITIONS_MAX` partitions each; nearly always one piece."""
+    if time not in data.column_names:  # left out: all rows have the default, one partition
+        yield data
+        return
     column = data[time]
     ends = pc.min_max(column)
     if len(data) and _span_days(ends) < PARTITIONS_MAX:
