@@ -3,13 +3,14 @@
 One stream per process, from a thread of its own that begins with the first run (a server that forks
 its workers before has none of it in the parent).  Nobody waits for it: while there is no stream,
 events leave as OTLP log records, and a collector that cannot be reached costs one attempt in half a
-minute.
+minute.  A child that is forked once there is a stream has none (gRPC supports that only on demand).
 
 Protocol: schemas/control.proto.
 """
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import queue
@@ -60,6 +61,8 @@ REFUSALS: Final = frozenset(
 _log = logging.getLogger("otel_agentrun")
 _inherited: list[Any] = []
 """Of forked children: what their parent talks with, never to be touched or collected."""
+_has_talked = False
+"""gRPC has threads in this process, which a fork does not take along."""
 
 Answer = Callable[[str, dict[str, Any]], None]
 GiveBack = Callable[[Sequence[Event]], None]
@@ -114,9 +117,15 @@ class ControlClient:
         self._directives = Directives(self._verdicts)
 
     def _forked(self) -> None:
-        _inherited.append((self._call, self._channel, self._outbox))
+        held = (self._call, self._channel, self._outbox)
+        _inherited.append(held)
+        # Not even when the interpreter of the child ends.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
         self._call = self._channel = None
+        self._outbox = queue.SimpleQueue()
         self._reset()
+        if _has_talked and not _may_talk_after_fork():
+            self._closing.set()
 
     @property
     def is_connected(self) -> bool:
@@ -228,6 +237,8 @@ class ControlClient:
 
     def _talk(self) -> None:
         """One stream from its beginning to its end.  Raises RpcError where that is a bad one."""
+        global _has_talked
+        _has_talked = True
         self._channel = self._open_channel()
         outbox: queue.SimpleQueue[pb.Up | None] = queue.SimpleQueue()
         self._outbox = outbox
@@ -376,6 +387,12 @@ class ControlClient:
             "process; local rules can, and events leave as OTLP log records.",
             self.endpoint.address, why,
         )  # fmt: skip
+
+
+def _may_talk_after_fork() -> bool:
+    """Whether somebody turned on gRPC's support of it.  Without, a child of a process that talks
+    over gRPC crashes as soon as it does (measured: grpcio 1.85 with the support off)."""
+    return os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").lower() in ("1", "true", "yes")
 
 
 def _reports(sequence: int, batch: Batch) -> pb.Up:

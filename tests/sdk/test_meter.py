@@ -144,12 +144,9 @@ def test_a_live_event_of_ours_says_what_the_dialects_read(app: Recorded) -> None
     assert len(steps) == 6
     for span in steps:
         said = raw(span)
-        ours = reports._of_ours(span, said)
-        read = {
-            name: fact
-            for name, fact in reports._of_others(span, said, None).items()
-            if fact not in reports.NOTHING
-        }
+        ours: dict[str, object] = {}
+        reports._say_of_ours(ours, span, said)
+        read = {name: fact for name, fact in reports._of_others(span, said, None).items() if fact}
         assert {name: ours.get(name) for name in read} == read
 
 
