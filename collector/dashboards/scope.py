@@ -74,6 +74,10 @@ FILTERS: Final[Mapping[str, str]] = {
 
 
 LIST_FILTERS: Final[Mapping[str, str]] = {
+    "model": "hasAny(Models, [${model:sqlstring}])",
+    "tool": "hasAny(Tools, [${tool:sqlstring}])",
+    "department": "Department IN (${department:sqlstring})",
+    "virtual_key": "VirtualKey IN (${virtual_key:sqlstring})",
     "status": "Status IN (${status:sqlstring})",
     "stop_reason": "StopReason IN (${stop_reason:sqlstring})",
     "outcome": "Outcome IN (${outcome:sqlstring})",

@@ -3,7 +3,7 @@
 -- answers: S3.26 S3.45 S5.65
 -- dimensions: runs
 -- columns:
---   dimension: {unit: text, label: Group, width: 220}
+--   dimension: {unit: text, label: Group, width: 220, link: "runs:by"}
 --   runs: short
 --   runs_before: short
 --   cost_usd: currencyUSD

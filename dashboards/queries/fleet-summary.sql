@@ -6,7 +6,7 @@
 -- answers: S1.27 S1.33 S1.34 S1.35 S1.36 S2.30 S3.18 S3.24 S3.25 S3.26 S3.27 S3.29 S3.36 S3.37 S3.38 S3.42 S5.59 S5.60 S5.61
 -- dimensions: runs
 -- columns:
---   dimension: {unit: text, label: Group, width: 220}
+--   dimension: {unit: text, label: Group, width: 220, link: "runs:by"}
 --   runs: {unit: short, colored: bar}
 --   success_rate: {unit: percentunit, colored: good, decimals: 1}
 --   worked_out_rate: {unit: percentunit, colored: good, decimals: 1}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from collector.accounting import Accounting
@@ -17,11 +18,16 @@ from collector.dashboards import query
 from collector.dashboards.macros import expand
 from collector.dashboards.stats import StatQuery
 from collector.receiver.stats import ReceiverStats
-from tools.dashboards.__main__ import DASHBOARDS, FOLDER, documents
+from tools.dashboards.__main__ import DASHBOARDS, FOLDER, committed, documents
+from tools.dashboards.alerts import GROUPS
 from tools.dashboards.build import Shown
 from tools.dashboards.page import PAGE, page
 
-DOCUMENTS = {name: json.loads(text) for name, text in documents().items()}
+DOCUMENTS = {
+    name.removeprefix("json/"): json.loads(text)
+    for name, text in documents().items()
+    if name.startswith("json/")
+}
 PANELS = [
     (name, panel)
     for name, document in DOCUMENTS.items()
@@ -38,9 +44,13 @@ def named(value: object) -> str:
 
 def test_the_json_is_what_the_sources_give() -> None:
     """Somebody changed a query or a panel: `make dashboards` writes the JSON anew."""
-    committed = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.json")}
-    assert committed == documents(), "dashboards/json is stale: run `make dashboards`"
-    assert PAGE.read_text(encoding="utf-8") == page(DASHBOARDS), "docs/grafana.md is stale"
+    found = {
+        path.relative_to(FOLDER).as_posix(): path.read_text(encoding="utf-8")
+        for path in committed()
+    }
+    assert found == documents(), "dashboards/ is stale: run `make dashboards`"
+    wanted = page(DASHBOARDS, GROUPS)
+    assert PAGE.read_text(encoding="utf-8") == wanted, "docs/grafana.md is stale"
 
 
 @pytest.mark.parametrize(("file", "panel"), PANELS, ids=named)
@@ -97,6 +107,9 @@ def test_links_lead_to_dashboards_and_variables_that_exist() -> None:
             target = re.match(r"/d/([\w-]+)\?", url)
             assert target, url
             assert set(re.findall(r"var-(\w+)=", url)) <= defined[target[1]], url
+            if "${by:text}" in url:
+                (by,) = [v for v in document["templating"]["list"] if v["name"] == "by"]
+                assert {option["text"] for option in by["options"]} <= defined[target[1]]
             passed_on = set(re.findall(r"\$\{(\w+):queryparam\}", url))
             assert passed_on <= {v["name"] for v in document["templating"]["list"]}, url
             assert {"ds", "database"} <= passed_on, url
@@ -130,7 +143,28 @@ def test_a_panel_and_its_stat_ask_the_same(shown: Shown) -> None:
 
 def test_every_query_is_shown_and_every_panel_has_a_query() -> None:
     """A figure that nobody sees is not looked after."""
-    assert {one.name for board in DASHBOARDS for one in board.shown} == set(query.names())
+    shown = {one.name for board in DASHBOARDS for one in board.shown}
+    alerts = {alert.name for group in GROUPS.values() for alert in group}
+    assert shown | alerts == set(query.names())
+
+
+def test_alert_rules_are_what_grafana_provisions() -> None:
+    """Distinct ids, a query on the provisioned data source, a threshold on it, and a dashboard."""
+    source = yaml.safe_load((FOLDER / "provisioning" / "datasource.yaml").read_text())
+    uids = [one["uid"] for one in source["datasources"]]
+    found = []
+    for name in GROUPS:
+        (group,) = yaml.safe_load((FOLDER / "alerting" / f"{name}.yaml").read_text())["groups"]
+        for rule in group["rules"]:
+            found.append(rule["uid"])
+            asked, judged = rule["data"]
+            assert asked["datasourceUid"] in uids
+            assert asked["model"]["datasource"]["uid"] in uids
+            assert "${" not in asked["model"]["rawSql"], "an alert rule has no variables"
+            assert judged["model"]["expression"] == asked["refId"]
+            assert rule["condition"] == judged["refId"]
+            assert f"{rule['annotations']['__dashboardUid__']}.json" in DOCUMENTS
+    assert len(found) == len(set(found))
 
 
 def test_metrics_that_panels_ask_for_exist() -> None:
@@ -166,5 +200,6 @@ def test_export_writes_what_grafana_provisions(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     written = {Path(line).relative_to(tmp_path).as_posix() for line in done.output.splitlines()}
     assert {f"json/{name}" for name in DOCUMENTS} <= written
+    assert {f"alerting/{name}.yaml" for name in GROUPS} <= written
     assert {"provisioning/datasource.yaml", "provisioning/provider.yaml"} <= written
     assert all((tmp_path / name).is_file() for name in written)

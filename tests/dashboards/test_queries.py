@@ -16,6 +16,7 @@ from collector.dashboards.query import Query
 from collector.dashboards.scope import FILTERS, LIST_FILTERS, TABLE, WITHIN, tables_within
 from tests.dashboards.filled import DATABASE, Filled
 from tools.dashboards.__main__ import DASHBOARDS, rendered
+from tools.dashboards.alerts import GROUPS, Alert, sql_of
 
 LOOPING = "support_agent"
 CASES = [(name, by) for name in query.names() for by in (list(query.load(name).dimensions) or [""])]
@@ -317,3 +318,24 @@ def test_the_query_of_a_variable_lists_values(filled: Filled, name: str, sql: st
         bounded(filled, expanded)
     if name.endswith("-environment"):
         assert "demo" in values
+
+
+@pytest.mark.parametrize("alert", [one for group in GROUPS.values() for one in group], ids=str)
+def test_the_query_of_an_alert_names_rows_and_ends_with_a_figure(
+    filled: Filled, alert: Alert
+) -> None:
+    """Over the data source's own database, with the backend's macros alone."""
+    *labels, figure = query.load(alert.name).columns
+    assert all(column.unit == "text" for column in labels)
+    assert not figure.is_text
+    empty = Context(since_ns=filled.began_ns, until_ns=filled.demo().until_ns)
+    for row in filled.store.query(expand(sql_of(alert.name), empty)):
+        assert all(isinstance(row[column.name], str) for column in labels)
+        assert isinstance(row[figure.name], int | float)
+
+
+def test_the_success_rate_of_the_captures_is_judged_by_agent(filled: Filled) -> None:
+    """Many scripted runs of one agent, of which some fail on purpose."""
+    stat = query.load("alert-success-rate")
+    found = {row["agent"]: row for row in filled.store.query(stat.runnable(context(filled)))}
+    assert 0.5 < found["weather_agent"]["success_rate"] < 1

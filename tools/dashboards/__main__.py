@@ -1,4 +1,4 @@
-"""Write `dashboards/json` and docs/grafana.md anew: `make dashboards`."""
+"""Write dashboards/json, dashboards/alerting and docs/grafana.md anew: `make dashboards`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+from tools.dashboards import alerts
 from tools.dashboards.build import Dashboard, built
 from tools.dashboards.collector import COLLECTOR
 from tools.dashboards.fleet import FLEET
@@ -15,14 +16,16 @@ from tools.dashboards.page import PAGE, page
 from tools.dashboards.run import RUN
 from tools.dashboards.runs import RUNS
 
-FOLDER: Final = Path(__file__).parents[2] / "dashboards" / "json"
+FOLDER: Final = Path(__file__).parents[2] / "dashboards"
 DASHBOARDS: Final[tuple[Dashboard, ...]] = (FLEET, RUNS, RUN, COLLECTOR)
 """All there are, in the order of their numbers."""
 
 
 def documents() -> dict[str, str]:
-    """File name -> JSON."""
-    return {f"{board.uid}.json": rendered(board) for board in DASHBOARDS}
+    """Path below `dashboards/` -> text."""
+    boards = {f"json/{board.uid}.json": rendered(board) for board in DASHBOARDS}
+    rules = {f"alerting/{name}.yaml": alerts.rendered(name, g) for name, g in alerts.GROUPS.items()}
+    return boards | rules
 
 
 def rendered(board: Dashboard) -> str:
@@ -33,13 +36,19 @@ def rendered(board: Dashboard) -> str:
 
 
 def main() -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for name, text in documents().items():
+    written = documents()
+    for name, text in written.items():
+        (FOLDER / name).parent.mkdir(parents=True, exist_ok=True)
         (FOLDER / name).write_text(text, encoding="utf-8")
-    PAGE.write_text(page(DASHBOARDS), encoding="utf-8")
-    for path in FOLDER.glob("*.json"):
-        if path.name not in documents():
+    PAGE.write_text(page(DASHBOARDS, alerts.GROUPS), encoding="utf-8")
+    for path in committed():
+        if path.relative_to(FOLDER).as_posix() not in written:
             path.unlink()
+
+
+def committed() -> list[Path]:
+    """What is there already."""
+    return [*FOLDER.glob("json/*.json"), *FOLDER.glob("alerting/*.yaml")]
 
 
 if __name__ == "__main__":

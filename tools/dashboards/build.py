@@ -232,7 +232,7 @@ def _cell(panel: Shown, column: Column, *, many: bool) -> list[DynamicConfigValu
         found += [DynamicConfigValue("custom.cellOptions", cell), DynamicConfigValue("min", 0)]
     elif column.colored:
         found.append(DynamicConfigValue("custom.cellOptions", {"type": "color-text"}))
-    if listed := links.of_column(column, many=many):
+    if listed := links.of_column(column, many=many, by=panel.by):
         found.append(DynamicConfigValue("links", listed))
     return found
 

@@ -9,10 +9,13 @@ from grafana_foundation_sdk.models.dashboard import DashboardLinkType
 
 from collector.dashboards.query import Column
 from collector.dashboards.scope import FILTERS
+from tools.dashboards.variables import filter_of
 
 TAG: Final = "agentrun"
 _TIME: Final = "${__url_time_range}"
 _SOURCE: Final = "${ds:queryparam}&${database:queryparam}"
+CHOSEN: Final = "${by:text}"
+"""Name of the filter that the dashboard groups by."""
 _KEPT: Final = "&".join(f"${{{name}:queryparam}}" for name in (*FILTERS, "level"))
 
 
@@ -31,8 +34,9 @@ def across() -> DashboardLink:
     )
 
 
-def of_column(column: Column, *, many: bool) -> list[dict[str, Any]]:
-    """Links of a table's cells.  `many`: the dashboard has the filters of many runs."""
+def of_column(column: Column, *, many: bool, by: str = "") -> list[dict[str, Any]]:
+    """Links of a table's cells.  `many`: the dashboard has the filters of many runs; `by`: the
+    panel's own dimension, "" where the dashboard has a choice."""
     value = "${__value.raw}"
     kept = f"&{_KEPT}" if many else ""
     if column.link == "run":
@@ -40,11 +44,13 @@ def of_column(column: Column, *, many: bool) -> list[dict[str, Any]]:
         return [{"title": "Open the run", "url": url}]
     if column.link.startswith("runs:"):  # runs of which a filter has this value
         name = column.link.removeprefix("runs:")
-        rest = "&".join(
-            f"${{{other}:queryparam}}" for other in (*FILTERS, "level") if other != name
-        )
-        kept = f"&{rest}" if many else ""
-        url = f"/d/agentrun-runs?var-{name}={value}&{_SOURCE}{kept}&{_TIME}"
-        return [{"title": f"Runs of this {name.replace('_', ' ')}", "url": url}]
+        if name == "by":
+            name = filter_of(by) if by else CHOSEN
+        # Of two values of one variable Grafana takes both, so the filter itself is not passed on;
+        # where the dashboard chooses it, that may be any of them.
+        others = [other for other in FILTERS if other != name] if name != CHOSEN else []
+        kept = "".join(f"&${{{other}:queryparam}}" for other in (*others, "level") if many)
+        url = f"/d/agentrun-runs?{_SOURCE}{kept}&{_TIME}&var-{name}={value}"
+        return [{"title": "Runs of this group", "url": url}]
     assert not column.link, f"unknown link {column.link!r} of column {column.name}"
     return []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Final
 
+from collector.dashboards import query
+from tools.dashboards.alerts import Alert
 from tools.dashboards.build import Dashboard, Shown
 
 HERE: Final = Path(__file__).parent
@@ -14,10 +16,12 @@ PAGE: Final = HERE.parents[1] / "docs" / "grafana.md"
 TEMPLATE: Final = HERE / "grafana.template.md"
 
 
-def page(boards: Sequence[Dashboard]) -> str:
+def page(boards: Sequence[Dashboard], groups: Mapping[str, tuple[Alert, ...]]) -> str:
     """The page as Markdown."""
     tables = "\n\n".join(_section(board) for board in boards)
-    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(dashboards=tables)
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        dashboards=tables, alerts=_alerts(groups)
+    )
 
 
 def _section(board: Dashboard) -> str:
@@ -31,6 +35,19 @@ def _section(board: Dashboard) -> str:
     ]
     panels = (panel for row in board.rows for panel in row.panels)
     lines += [_shown(one) if isinstance(one, Shown) else _metric(one) for one in panels]
+    return "\n".join(lines)
+
+
+def _alerts(groups: Mapping[str, tuple[Alert, ...]]) -> str:
+    lines = ["| alert | fires | says | `agentrun stats` | answers |", "|---|---|---|---|---|"]
+    for alert in (alert for group in groups.values() for alert in group):
+        asked = query.load(alert.name)
+        limit = f"above {alert.above:g}" if alert.below is None else f"below {alert.below:g}"
+        fires = f"{limit} for {alert.for_}, over {alert.period_secs // 60} minutes"
+        ids = ", ".join(asked.answers)
+        lines.append(
+            f"| {asked.title} | {fires} | {_first(asked.description)} | `{asked.name}` | {ids} |"
+        )
     return "\n".join(lines)
 
 

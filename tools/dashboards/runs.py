@@ -18,6 +18,10 @@ RUNS: Final = Dashboard(
     description="Runs, filtered; each leads to its own page.",
     variables=[
         *many_runs(),
+        queried("model", values_of("arrayJoin(Models)")),
+        queried("tool", values_of("arrayJoin(Tools)")),
+        queried("department", values_of("Department")),
+        queried("virtual_key", values_of("VirtualKey")),
         picked("status", STATUSES),
         queried("stop_reason", values_of("StopReason")),
         picked("outcome", OUTCOMES),

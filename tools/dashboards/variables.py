@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import (
     CustomVariable,
@@ -101,13 +101,14 @@ def picked(name: str, values: Sequence[str], label: str = "") -> CustomVariable:
 
 
 def by(dimensions: Mapping[str, str]) -> CustomVariable:
-    """What `${by:raw}` stands for."""
-    options: dict[str, Any] = {
-        name.replace("-", " ").capitalize(): sql
-        for name, sql in dimensions.items()
-        if name != "all"
-    }
+    """What `${by:raw}` stands for; its text is the name of a filter, for links."""
+    options = {filter_of(name): sql for name, sql in dimensions.items() if name != "all"}
     return chosen("by", options, "Group by")
+
+
+def filter_of(dimension: str) -> str:
+    """The variable of the list of runs that limits it to one value of a dimension."""
+    return dimension.replace("-", "_")
 
 
 def _label(name: str) -> str:

@@ -1,0 +1,123 @@
+"""Alert rules, in Grafana's file format for provisioning: `dashboards/alerting/*.yaml`.
+
+An alert is a query file whose last column is the figure and whose other columns name what it is
+about; each of its rows is judged by itself.  Its SQL has no variables: an alert rule has no
+dashboard, so that `$database.` falls away and the data source's own database is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import yaml
+
+from collector.dashboards import query
+from tools.dashboards.build import FORMATS, PLUGIN_VERSION
+from tools.dashboards.variables import PLUGIN
+
+SOURCE: Final = "otel-agentrun"
+"""Id of the data source: alert rules cannot choose one (dashboards/provisioning)."""
+FOLDER: Final = "otel-agentrun"
+HEAD: Final = "# Written by `make dashboards` from tools/dashboards and dashboards/queries.\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """Fires for each row whose figure is above or below the limit for long enough."""
+
+    name: str
+    """Of the query file."""
+    above: float | None = None
+    below: float | None = None
+    period_secs: int = 3600
+    for_: str = "5m"
+    severity: Literal["warning", "critical"] = "warning"
+    dashboard: str = "agentrun-fleet"
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def rule(self) -> dict[str, Any]:
+        """As Grafana provisions it; it fires on the threshold `B` over the query `A`."""
+        asked = query.load(self.name)
+        assert (self.above is None) != (self.below is None), f"{self.name}: above or below"
+        assert asked.variables <= {"database"}, f"{self.name}: an alert has no dashboard"
+        kind, limit = ("gt", self.above) if self.below is None else ("lt", self.below)
+        period = {"from": self.period_secs, "to": 0}
+        return {
+            "uid": f"agentrun-{self.name.removeprefix('alert-')}",
+            "title": asked.title,
+            "condition": "B",
+            "for": self.for_,
+            "noDataState": "OK",
+            "execErrState": "Error",
+            "labels": {"severity": self.severity, **self.labels},
+            "annotations": {
+                "summary": f"{asked.title}: {self._subject(asked)} {{{{ $values.A }}}}",
+                "description": asked.description,
+                # Grafana's own link (`__dashboardUid__`) wants one panel as well.
+                "dashboard": f"/d/{self.dashboard}",
+            },
+            "data": [
+                {
+                    "refId": "A",
+                    "relativeTimeRange": dict(period),
+                    "datasourceUid": SOURCE,
+                    "model": {
+                        "refId": "A",
+                        "datasource": {"type": PLUGIN, "uid": SOURCE},
+                        "editorType": "sql",
+                        "queryType": "table",
+                        "format": FORMATS["table"],
+                        "pluginVersion": PLUGIN_VERSION,
+                        "rawSql": sql_of(self.name),
+                    },
+                },
+                {
+                    "refId": "B",
+                    "relativeTimeRange": dict(period),
+                    "datasourceUid": "__expr__",
+                    "model": {
+                        "refId": "B",
+                        "type": "threshold",
+                        "expression": "A",
+                        "conditions": [{"evaluator": {"type": kind, "params": [limit]}}],
+                    },
+                },
+            ],
+        }
+
+    def _subject(self, asked: query.Query) -> str:
+        labels = [column.name for column in asked.columns[:-1]]
+        return " ".join(f"{{{{ $labels.{name} }}}}" for name in labels)
+
+
+def sql_of(name: str) -> str:
+    """The query of an alert, over the data source's own database."""
+    return query.load(name).sql.replace("$database.", "")
+
+
+def rendered(group: str, alerts: tuple[Alert, ...]) -> str:
+    """One group as a provisioning file."""
+    document = {
+        "apiVersion": 1,
+        "groups": [
+            {
+                "orgId": 1,
+                "name": group,
+                "folder": FOLDER,
+                "interval": "1m",
+                "rules": [alert.rule() for alert in alerts],
+            }
+        ],
+    }
+    return HEAD + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
+
+
+GROUPS: Final[Mapping[str, tuple[Alert, ...]]] = {
+    "agents": (
+        Alert(name="alert-success-rate", below=0.8, for_="10m", severity="critical"),
+        Alert(name="alert-paused", above=30, dashboard="agentrun-runs"),
+    ),
+}
+"""File in `dashboards/alerting` -> its rules."""
