@@ -163,7 +163,7 @@ def test_alert_rules_are_what_grafana_provisions() -> None:
             assert "${" not in asked["model"]["rawSql"], "an alert rule has no variables"
             assert judged["model"]["expression"] == asked["refId"]
             assert rule["condition"] == judged["refId"]
-            assert f"{rule['annotations']['__dashboardUid__']}.json" in DOCUMENTS
+            assert rule["annotations"]["dashboard"].removeprefix("/d/") + ".json" in DOCUMENTS
     assert len(found) == len(set(found))
 
 
