@@ -68,9 +68,13 @@ def listed(directory: Path) -> dict[Name, int]:
     with os.scandir(directory) as entries:
         for entry in entries:
             name = parse(entry.name)
-            if name is not None:
+            if name is None:
+                continue
+            try:
+                found[name] = charged(entry.stat().st_size)
+            except FileNotFoundError:  # sent or dropped meanwhile, or only claimed
                 with contextlib.suppress(FileNotFoundError):
-                    found[name] = charged(entry.stat().st_size)
+                    found[name] = charged((directory / name.claimed).stat().st_size)
     return dict(sorted(found.items()))
 
 
