@@ -265,6 +265,7 @@ class Collector:
         self._erase_forwarded(found.trace_ids)
         self.webhooks.forget_runs(found.run_ids)
         self.approvals.forget_runs(found.run_ids)
+        self.control.forget_runs(found.run_ids)
         erased = eraser.erase(found)
         event = make_event(
             ERASED,

@@ -160,6 +160,11 @@ class Control:
         with self._lock:
             return self._state.standing(run, self._now_ns())
 
+    def forget_runs(self, run_ids: frozenset[str]) -> None:
+        """These runs are erased."""
+        with self._lock:
+            self._state.erase(run_ids)
+
     # ------------------------------------------------------------------ documents
 
     def directive(self, directive_id: str, workspace: str = "") -> Document | None:

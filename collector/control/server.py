@@ -79,19 +79,25 @@ class ControlHandler(Handler):
         try:
             principal = self._admit(context)
         except (PermanentError, RetryableError) as error:
-            self._control.stats.refuse(error.reason)
-            await _end(context, error)
+            await self._end(context, error)
             return
         self._streams += 1
         self._control.stats.opened(1)
         try:
             await _Stream(self._control, self._exchange, principal, messages, context).run()
-        except (PermanentError, RetryableError) as error:
-            self._control.stats.refuse(error.reason)
-            await _end(context, error)
+        except Exception as error:  # a bug costs its stream, and is logged
+            await self._end(context, error)
         finally:
             self._streams -= 1
             self._control.stats.opened(-1)
+
+    async def _end(self, context: Context, error: Exception) -> None:
+        """Refuse or end a stream, and count it."""
+        answer = answer_for(error)
+        if answer.outcome == "unexpected":
+            self._exchange.failed(error, "grpc", "control", "protobuf")
+        self._control.stats.refuse(answer.outcome)
+        await context.abort(answer.code, answer.status().message, answer.grpc_trailers())
 
     def _admit(self, context: Context) -> Principal:
         """Raises PermanentError, RetryableError."""
@@ -164,9 +170,9 @@ class _Stream:
             for task in (reading, writing):
                 task.cancel()
             ended = await asyncio.gather(reading, writing, return_exceptions=True)
-        for error in ended:
-            if isinstance(error, PermanentError | RetryableError):
-                raise error
+        # Writing fails when the application is gone: nothing to be said about that.
+        if isinstance(ended[0], Exception):
+            raise ended[0]
         if session.overflowed:
             self._control.stats.drop("slow_application")
             raise OverloadedError(
@@ -238,8 +244,3 @@ class _Stream:
                 principal=self._principal,
                 headers=self._headers,
             )
-
-
-async def _end(context: Context, error: Exception) -> None:
-    answer = answer_for(error)
-    await context.abort(answer.code, answer.status().message, answer.grpc_trailers())

@@ -146,6 +146,14 @@ class ControlState:
                     found = None
         return found
 
+    def erase(self, run_ids: frozenset[str]) -> None:
+        """Let go of everything about these runs."""
+        for directive_id in [i for i, k in self._known.items() if k.directive.run_id in run_ids]:
+            self._drop(directive_id)
+        for known in self._known.values():
+            for run_id in known.answers.keys() & run_ids:
+                del known.answers[run_id]
+
     def forget(self, now_ns: int) -> None:
         """Let go of what has expired and of runs that ended long ago."""
         gone = [i for i, k in self._known.items() if now_ns >= self.expires_ns(k.directive)]

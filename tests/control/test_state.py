@@ -176,6 +176,17 @@ def test_a_verdict_ends_with_its_run_and_a_directive_with_its_time() -> None:
     assert len(state) == 0
 
 
+def test_nothing_is_kept_of_an_erased_run() -> None:
+    """Neither directives for it nor its answer to a wide one."""
+    state = ControlState(DAY)
+    wide = a_directive(number=2, scope="everything", target="")
+    state.add([event_of(a_directive()), event_of(wide), an_answer(wide, "r1", "failed", NOW)])
+    state.erase(frozenset({"r1"}))
+    assert [k.directive.directive_id for k in state.all()] == ["d-2"]
+    assert state.all()[0].answers == {}
+    assert state.open_for("r1", NOW) == []
+
+
 # ------------------------------------------------------------------ findings
 
 
