@@ -11,7 +11,8 @@ import pytest
 
 from collector.errors import ConfigError, StoreError
 from collector.ledger.chain import FILE, Ledger
-from collector.ledger.reader import LedgerQuery, documents, verified
+from collector.ledger.query import LedgerQuery
+from collector.ledger.reader import documents, verified
 from collector.runs.events import DECISION, DIRECTIVE, ERASED, FINDING, make_event
 from collector.store.client import Store
 from collector.store.erase import Eraser, Found
