@@ -10,8 +10,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 import otel_agentrun as agentrun
-from otel_agentrun import implicit_runs, runtime
+from otel_agentrun import dialects, implicit_runs, runtime
 from otel_agentrun.processor import AgentRunSpanProcessor
+from otel_agentrun.span_view import view_of
 from tests.enforcement.conftest import KILL, App, Make
 
 AGENT = {"openinference.span.kind": "AGENT"}
@@ -153,3 +154,16 @@ def test_two_processors_make_one_run(make: Make) -> None:
     with agent, tracer.start_as_current_span("tool"):
         only_run()
     assert runtime.active().verdicts.open_runs() == []
+
+
+def test_the_collector_reads_the_outcome_off_the_span_alone(app: App) -> None:
+    """Where no event came through: the stamp of the root is enough."""
+    tracer = app.framework()
+    with pytest.raises(agentrun.RunStopped), tracer.start_as_current_span("a", attributes=AGENT):
+        app.verdicts.give(KILL, run_id=only_run())
+        tracer.start_span("llm")
+
+    span = app.span("a")
+    step = dialects.step(view_of(span, span.attributes or {}))
+    assert step.labels["stop_reason"] == "killed_by_operator"
+    assert step.failed
