@@ -146,7 +146,9 @@ class Application:
                     return found()
                 except (IndexError, StopIteration):
                     left = deadline - time.monotonic()
-                    assert left > 0, f"did not come; the last is {self.down[-3:]}, ended {self.code}"
+                    assert left > 0, (
+                        f"did not come; the last is {self.down[-3:]}, ended {self.code}"
+                    )
                     self._news.wait(left)
 
     # ------------------------------------------------------------------ inside
