@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -228,15 +229,13 @@ class World:
         functions = self.engine.text("SELECT count() FROM system.functions")
         return f"{files}\n{tables}\n{databases}\n{functions}"
 
-    def ask(self, sql: str, **parameters: str) -> bytes:
+    def ask(self, sql: str) -> bytes:
         query = read_http_query(
             "POST", "", {}, sql.replace("FILES", str(self.folder)).encode(), compresses=True
         )  # fmt: skip
         return self.reader.run(query, new_token()).answer.body
 
     def ask_with(self, sql: str, parameters: dict[str, str]) -> bytes:
-        from urllib.parse import urlencode
-
         given = {key: value.replace("FILES", str(self.folder)) for key, value in parameters.items()}
         query = read_http_query("POST", urlencode(given), {}, sql.encode(), compresses=True)
         return self.reader.run(query, new_token()).answer.body
@@ -312,10 +311,10 @@ def test_statements_of_readers_are_answered(world: World) -> None:
     """The other side: what dashboards and drivers send passes."""
     for sql, expected in (
         ("SELECT count() FROM agent_runs", b"0\n"),
-        (f"SELECT count() FROM {world.database}.runs FINAL".replace(" FINAL", ""), b"0\n"),
+        (f"SELECT count() FROM {world.database}.runs", b"0\n"),
         ("WITH x AS (SELECT 1 AS a) SELECT a FROM x", b"1\n"),
         ("SELECT 1 WHERE 'a' IN (SELECT RunId FROM agent_runs)", b""),
-        ("SELECT 'a' IN agent_feedback_none".replace("agent_feedback_none", "('a', 'b')"), b"1\n"),
+        ("SELECT 'a' IN ('a', 'b')", b"1\n"),
         ("EXISTS TABLE agent_runs", b"1\n"),
         ("EXISTS TABLE nothing_like_it", b"0\n"),
         ("SELECT sumIf(number, number > 1), quantileTDigest(0.5)(number) FROM numbers(4)", b"5\t1"),
