@@ -206,7 +206,8 @@ def properties(panel: Shown, column: Column, *, many: bool) -> list[DynamicConfi
     """What is said of one column: name, unit, color, link."""
     found = []
     labeled = panel.kind == "timeseries" and any(one.unit == "text" for one in panel.query.columns)
-    if not labeled:
+    is_x = panel.kind == "trend" and column is panel.query.columns[0]  # found by its name
+    if not labeled and not is_x:
         found.append(DynamicConfigValue("displayName", column.label))
     if not column.is_text:
         found.append(DynamicConfigValue("unit", column.unit))
@@ -314,7 +315,7 @@ def _trend(panel: Shown, asked: Query) -> Any:
     )
     return (
         trend.Panel()
-        .x_field(asked.columns[0].label)
+        .x_field(asked.columns[0].name)
         .legend(legend)
         .line_interpolation(kinds.LineInterpolation.STEP_AFTER)
         .line_width(2)
