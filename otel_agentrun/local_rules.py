@@ -29,6 +29,7 @@ from otel_agentrun.rules.budgets import (
     amount_of,
     limit_for,
 )
+from otel_agentrun.rules.finding import LOCAL
 from otel_agentrun.rules.schema import ACTIONS, Policy, Rule
 from otel_agentrun.rules.seen import NO_WORDS, words
 from otel_agentrun.span_view import raw
@@ -48,7 +49,6 @@ WORDS_CHARS_MAX: Final = 8192
 """Of a call's arguments that are compared."""
 PAUSE_SECS: Final = 3600.0
 """How long a run that a rule paused waits for an operator."""
-ACTOR: Final = "local rules"
 
 NAMES: Final[Mapping[str, str]] = {
     "agent_id": semconv.AGENT_ID,
@@ -372,7 +372,7 @@ class WatchedRun:
             rule=rule.name,
             rules_version=self.selected.version,
             span_ids=finding.span_ids[:SPANS_MAX],
-            actor=ACTOR,
+            actor=LOCAL,
             at_ns=now_ns,
             expires_ns=now_ns + round(PAUSE_SECS * NANO) if due == "pause" else 0,
             fallback=rule.pause_fallback,
@@ -390,7 +390,7 @@ class WatchedRun:
             semconv.FINDING_SPAN_IDS: ",".join(finding.span_ids[:SPANS_MAX]),
             semconv.FINDING_AMOUNT: float(finding.amount),
             semconv.RULES_VERSION: self.selected.version,
-            semconv.ACTOR: ACTOR,
+            semconv.ACTOR: LOCAL,
         }
         if finding.kind == "budget":
             said[semconv.BUDGET_RULE] = finding.rule
@@ -419,7 +419,7 @@ class WatchedRun:
                 reason=f"rule `{rule.name}` could not be evaluated, and it fails closed",
                 rule=rule.name,
                 rules_version=self.selected.version,
-                actor=ACTOR,
+                actor=LOCAL,
                 at_ns=time.time_ns(),
             )
             runtime.active().verdicts.decide(self.scope, verdict)

@@ -7,6 +7,7 @@ from typing import Final, cast
 from collector.control.directives import Action, Directive
 from collector.runs.events import FINDING
 from otel_agentrun import semconv
+from otel_agentrun.rules.finding import LOCAL
 from otel_agentrun.step import Event
 from otel_agentrun.stops import stop_of_finding
 
@@ -30,6 +31,7 @@ def directive_from(event: Event) -> Directive | None:
         or not finding_id
         or not run_id
         or semconv.FINDING_DRY_RUN in said
+        or said.get(semconv.ACTOR) == LOCAL  # who found it acts on it
         or semconv.FINDING_WITHDRAWN in said
     ):
         return None

@@ -9,11 +9,13 @@ from typing import Final, Literal
 from otel_agentrun.rules.schema import ACTIONS, Action, Budget, Loop, Rule
 from otel_agentrun.step import value
 
-__all__ = ["BudgetUse", "Finding", "FindingKind", "action", "kind_of", "severity"]
+__all__ = ["LOCAL", "BudgetUse", "Finding", "FindingKind", "action", "kind_of", "severity"]
 
 FindingKind = Literal["budget", "loop", "policy"]
 PROCESS: Final = frozenset({"required_step", "guessing", "unrecovered_error"})
 """Policies whose violation is a process failure: a right answer in a wrong way."""
+LOCAL: Final = "local rules"
+"""Actor of a finding that an application made, and acts on by itself."""
 SEVERITY: Final = {"flag": "info", "warn": "warning", "pause": "critical", "kill": "critical"}
 
 

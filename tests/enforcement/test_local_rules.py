@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 import otel_agentrun as agentrun
+from collector.control.findings import directive_from
+from collector.runs.events import make_event
 from otel_agentrun import runtime
 from otel_agentrun.processor import AgentRunSpanProcessor
 from otel_agentrun.rules.plain_file import RulesError
@@ -461,3 +463,19 @@ def test_without_events_the_run_s_span_says_what_was_found(make: Make) -> None:
                 pass
     names = [event.name for event in app.span("agent.run a").events]
     assert names[:2] == ["agentrun.finding", "agentrun.decision"]
+
+
+def test_the_collector_gives_no_directive_for_what_the_application_acts_on(make: Make) -> None:
+    """A call that waits for approval would be paused for an operator as well."""
+    app = make(STEPS_3)
+    with pytest.raises(agentrun.RunStoppedError), agentrun.run("a") as run:
+        for number in range(6):
+            with agentrun.tool("t", arguments={"n": number}):
+                pass
+    [finding] = app.events("agentrun.finding")
+    said = {key: str(value) for key, value in finding.items()}
+    others = {key: value for key, value in said.items() if key != "agentrun.actor"}
+
+    for attributes, is_directed in ((said, False), (others, True)):
+        event = make_event("agentrun.finding", 1, run_id=run.run_id, attributes=attributes)
+        assert (directive_from(event) is not None) is is_directed
