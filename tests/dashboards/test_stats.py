@@ -16,6 +16,7 @@ from collector.accounting import Accounting
 from collector.api.app import create_app
 from collector.api.health import Health
 from collector.api.metrics import Metrics
+from collector.api.remote import RemoteOperations
 from collector.api.service import NotFoundError, RequestError
 from collector.api.updates import Updates
 from collector.cli.main import main
@@ -23,6 +24,7 @@ from collector.cli.session import Session
 from collector.dashboards.stats import StatQuery, answer, catalog, parse_stat
 from collector.receiver.auth import KeyEntry, Keyring, Role, key_digest
 from tests.api.fakes import FakeOperations
+from tests.api.serving import serving
 from tests.cli.test_commands import FakeBackend
 from tests.dashboards.filled import Filled
 
@@ -173,6 +175,22 @@ async def test_the_api_gives_a_tenant_its_workspace_only(operations: Answering) 
         assert (await get("/v1/stats/fleet-summary?by=weather", "reader")).status_code == 400
         listed = (await get("/v1/stats", "manager")).json()
         assert "fleet-summary" in {figure["name"] for figure in listed}
+
+
+def test_the_same_document_comes_over_a_socket(operations: Answering) -> None:
+    """`agentrun stats` asks a running collector by default."""
+    now = operations.filled.demo().until_ns
+    updates = Updates()
+    app = create_app(
+        operations, health=Health({}), metrics=Metrics(Accounting()), updates=updates,
+        now_ns=lambda: now,
+    )  # fmt: skip
+    given = [("by", "agent"), ("environment", "demo"), ("since", "24h")]
+    stat = parse_stat("fleet-summary", given, now_ns=now)
+    with serving(app, updates) as url:
+        assert RemoteOperations(url).stats(stat) == orjson.loads(
+            orjson.dumps(operations.stats(stat))
+        )
 
 
 # ------------------------------------------------------------------ the command
