@@ -11,11 +11,9 @@ import logging
 import queue
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 import numpy as np
@@ -25,6 +23,7 @@ import pyarrow.compute as pc
 from collector import normalize, records, salvage, unrecognized
 from collector.accounting import Accounting
 from collector.errors import RetryableError, StoreError
+from collector.flushing import Abandoned, Flusher, Pending, Write
 from collector.journal.entry import Entry, Position
 from collector.journal.journal import Journal
 from collector.journal.segment import RecordKind
@@ -35,14 +34,12 @@ from collector.runs.assembler import Assembler, Stored, Unknown
 from collector.runs.events import CONTROL
 from collector.runs.run import Changes, DeadLetter, Run
 from collector.store import step_columns
-from collector.store.rows import MadeSteps
 from collector.store.writer import Flush
 from collector.tombstones import erased_rows, may_hold_erased
 from otel_agentrun.step import Event
 
 log = logging.getLogger(__name__)
 
-BACKOFF_SECS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 IDLE_SECS: Final = 0.05
 HOUSEKEEPING_SECS: Final = 0.5
 JUDGE_SECS: Final = 0.005
@@ -61,46 +58,12 @@ class Recall(Protocol):
     def __call__(self, unknown: Unknown) -> Sequence[Stored]: ...
 
 
-class Write(Protocol):
-    """Writes one flush; idempotent.  Raises StoreError."""
-
-    def __call__(self, flush: Flush) -> None: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineSettings:
     flush_rows: int = 20_000
     """Rows that make a flush due at once."""
     flush_secs: float = 0.4
     """A flush is due so long after its first row."""
-
-
-@dataclass(slots=True)
-class Pending:
-    """What was read since the last flush."""
-
-    spans: list[pa.RecordBatch] = field(default_factory=list)
-    logs: list[pa.RecordBatch] = field(default_factory=list)
-    items: Counter[Signal] = field(default_factory=Counter)
-    events: set[str] = field(default_factory=set)
-    """Ids of the events among `items`: those of log records count as logs."""
-    alone: dict[str, Event] = field(default_factory=dict)
-    """Events of no run: a directive for all runs of an agent."""
-    letters: list[DeadLetter] = field(default_factory=list)
-    made: list[MadeSteps] = field(default_factory=list)
-    received_ns: list[int] = field(default_factory=list)
-    """When each request with spans was received."""
-    rows: int = 0
-    upto: Position | None = None
-    since: float = 0.0
-    """Monotonic time of the first row; 0 while there is none."""
-
-
-class Abandoned(RetryableError):
-    """The collector stops first: what is not in the store stays in the journal."""
-
-    def __init__(self) -> None:
-        super().__init__("The collector is shutting down.", "stopping")
 
 
 class Pipeline:
@@ -141,40 +104,46 @@ class Pipeline:
         """
         self._journal = journal
         self._assembler = assembler
-        self._write = write
         self._recall = recall
         self._accounting = accounting
         self._settings = settings
         self._dead_letters = dead_letters
-        self._on_runs = on_runs
         self._on_connected = on_connected
         self._erased = erased
         self._of_others = of_others
-        self._encode = encode
         self._normalized = normalized or Normalized()
         self._on_idle = on_idle
         self._on_control = on_control
-        self._on_flush = on_flush
+        self._flusher = Flusher(
+            journal=journal,
+            accounting=accounting,
+            write=write,
+            encode=encode,
+            on_flush=on_flush,
+            on_runs=on_runs,
+        )
         self._pending = Pending()
-        self._writing: Future[None] | None = None
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._abandon = threading.Event()
         self._connected = False
         self._ended = False
-        self._left = False
-        """`stop` did not wait for what hangs: from now on the journal belongs to others."""
         self._recording: Future[Position] | None = None
         """Verdicts of the last flush, on their way into the journal."""
         self._thread = threading.Thread(target=self._run, name="fold", daemon=True)
         self._housekept = 0.0
         self._judge_again = 0.0
-        self.runs_written = 0
-        """Rows of runs, counting each time one was written."""
         self.open_runs = 0
         """As of the last look around."""
-        self.failure = ""
+
+    @property
+    def runs_written(self) -> int:
+        """Rows of runs, counting each time one was written."""
+        return self._flusher.runs_written
+
+    @property
+    def failure(self) -> str:
         """Why the store does not take what it should, in words; "" while it does."""
+        return self._flusher.failure
 
     def start(self) -> None:
         self._thread.start()
@@ -191,11 +160,11 @@ class Pipeline:
             self._thread.join(IDLE_SECS)
             if not self._thread.is_alive():
                 break
-        self._abandon.set()
+        self._flusher.abandon.set()
         self._thread.join(STUCK_SECS)
         if self._thread.is_alive():
             log.warning("store_hangs", extra={"fix": "nothing is lost: the journal has it"})
-            self._left = True
+            self._flusher.left = True
 
     def call(self, function: Callable[[], T]) -> Future[T]:
         """Run `function` in the fold thread, between two entries.
@@ -234,7 +203,7 @@ class Pipeline:
             # What rules found in this flush comes back through the journal.
             self._recording.result()
             self._recording = None
-        self._await_write()
+        self._flusher.wait()
         if self.failure:
             raise StoreError(self.failure, "Wait until the store works again.")
 
@@ -257,22 +226,25 @@ class Pipeline:
 
     def _run(self) -> None:
         try:
-            self._insist(self._on_connected, "connect")
+            self._flusher.insist(self._on_connected, "connect")
             self._connected = True
             while not self._stopping.is_set():
                 self._step()
-            while not self._abandon.is_set() and (entry := self._journal.next(0.0)) is not None:
+            while (
+                not self._flusher.abandon.is_set()
+                and (entry := self._journal.next(0.0)) is not None
+            ):
                 self._take(entry)
                 if self._pending.rows >= self._settings.flush_rows:
                     self._flush()
-            if not self._abandon.is_set():
+            if not abandon.is_set():
                 self._flush()
-                self._await_write()
+                self._flusher.wait()
         except Abandoned:
             pass
         except Exception:
             # A bug of ours.  The journal keeps everything; readiness says so.
-            self.failure = "the fold thread has ended with an error: see the log; restart"
+            self._flusher.failure = "the fold thread has ended with an error: see the log; restart"
             log.exception("fold_thread_failed")
         finally:
             self._ended = True
@@ -440,11 +412,11 @@ class Pipeline:
         self._record(self._assembler.quiet(now_ns), self._assembler.not_closed)
         self._assembler.forget(now_ns)
         self._on_idle()
-        if not self._pending.since and (self._writing is None or self._writing.done()):
+        if not self._pending.since and self._flusher.is_idle:
             letters = self._dead_letters()
             if letters:
-                self._await_write()
-                self._hand_over(Flush(dead_letters=letters), Pending())
+                self._flusher.wait()
+                self._flusher.hand_over(Flush(dead_letters=letters), Pending())
 
     def _look_again(self, now_ns: int) -> None:
         """Fold anew what the store has more of: groups that other collectors wrote of, and open
@@ -454,7 +426,7 @@ class Pipeline:
         if not overdue and not silent:
             return
         # After our own insert, so that the last of several collectors sees what all wrote.
-        self._await_write()
+        self._flusher.wait()
 
         def look() -> None:
             if overdue:
@@ -464,7 +436,7 @@ class Pipeline:
                 for stored in self._recall(Unknown(traces=shared)):
                     self._assembler.restore(stored, now_ns)
 
-        self._insist(look, "recall")
+        self._flusher.insist(look, "recall")
         self._flush(always=True)
 
     def _record(
@@ -496,7 +468,7 @@ class Pipeline:
         if self._pending.upto is None and not always:
             return
         # The flush before must be in the store before the store is asked what it knows.
-        self._await_write()
+        self._flusher.wait()
         self._take_in()
         pending, self._pending = self._pending, Pending()
         changes = self._assembler.changes()
@@ -516,7 +488,7 @@ class Pipeline:
             dead_letters=[*pending.letters, *self._dead_letters()],
         )
         if pending.upto is not None or changes != Changes():
-            self._hand_over(flush, pending)
+            self._flusher.hand_over(flush, pending)
 
     def _take_in(self) -> None:
         """Take in what the store has of the traces that are new."""
@@ -528,122 +500,4 @@ class Pipeline:
             for stored in self._recall(unknown):
                 self._assembler.restore(stored, time.time_ns())
 
-        self._insist(recall, "recall")
-
-    def _hand_over(self, flush: Flush, pending: Pending) -> None:
-        writing: Future[None] = Future()
-        prepared = [(part, self._prepare(part)) for part in salvage.parts(flush)]
-
-        def work() -> None:
-            try:
-                self._on_flush(flush)
-                self._store(prepared, pending, flush.runs)
-            except BaseException as error:  # the fold thread ends with it
-                writing.set_exception(error)
-            else:
-                writing.set_result(None)
-
-        # A daemon: the process can end while a server hangs.
-        threading.Thread(target=work, name="store-writer", daemon=True).start()
-        self._writing = writing
-
-    def _prepare(self, part: Flush) -> Callable[[], None]:
-        """What stores one part of a flush."""
-        if self._encode is not None:
-            try:
-                return self._encode(part)
-            except (ValueError, ArithmeticError, pa.ArrowException):
-                pass  # the writer comes to it, and finds the row
-        return partial(self._write, part)
-
-    def _await_write(self) -> None:
-        if self._writing is not None:
-            self._writing.result()
-            self._writing = None
-
-    # ------------------------------------------------------------------ the writer thread
-
-    def _store(
-        self,
-        prepared: Sequence[tuple[Flush, Callable[[], None]]],
-        pending: Pending,
-        runs: Sequence[Run],
-    ) -> None:
-        began = time.monotonic()
-        for part, store in prepared:
-            try:
-                self._insist(store, "write")
-            except StoreError as error:
-                self._salvage(part, pending, error)
-        if self._left:
-            return  # the store hung for too long: the journal is closed, its next owner repeats it
-        self._accounting.flushed(time.monotonic() - began)
-        for signal, items in pending.items.items():
-            self._accounting.stored(signal, items)
-        now_ns = time.time_ns()
-        self._accounting.landed((now_ns - at_ns) / 1e9 for at_ns in pending.received_ns)
-        if pending.upto is not None:
-            self._journal.release(pending.upto)
-        if runs:
-            self.runs_written += len(runs)
-            try:
-                self._on_runs(runs)
-            except StoreError as error:  # who follows hears of the next change
-                log.warning("updates_not_sent", extra={"reason": str(error)})
-
-    def _insist(self, action: Callable[[], None], what: str) -> None:
-        """Try until the store does it.  Raises Abandoned; StoreError for rows it can never take."""
-        attempt = 0
-        while True:
-            try:
-                action()
-            except StoreError as error:
-                if error.permanent and what == "write":
-                    raise
-                self._failed(what, error, attempt)
-            except (ValueError, ArithmeticError, pa.ArrowException) as error:
-                if what != "write":
-                    raise
-                log.exception("rows_not_encoded")  # a bug of ours: it costs the rows that have it
-                raise StoreError(f"a row cannot be encoded: {error}", permanent=True) from error
-            else:
-                if self.failure:
-                    log.info("store_works_again", extra={"attempts": attempt})
-                self.failure = ""
-                return
-            pause = BACKOFF_SECS[min(attempt, len(BACKOFF_SECS) - 1)]
-            attempt += 1
-            if self._abandon.wait(pause):
-                raise Abandoned
-
-    def _failed(self, what: str, error: StoreError, attempt: int) -> None:
-        self.failure = f"{error} {error.hint}".strip()
-        self._accounting.flush_failed(what)
-        self._accounting.error("store", self.failure, at_ns=time.time_ns())
-        if attempt == 0:  # one line when it begins, not one a second
-            log.error("store_failed", extra={"what": what, "reason": str(error), "fix": error.hint})
-
-    def _salvage(self, flush: Flush, pending: Pending, error: StoreError) -> None:
-        """Some row can never be stored: it costs only itself, and leaves a dead letter."""
-        log.error("rows_refused_by_store", extra={"reason": str(error), "fix": error.hint})
-
-        def write(part: Flush) -> None:
-            self._insist(partial(self._write, part), "write")
-
-        letters: list[DeadLetter] = []
-        lost: Counter[Signal] = Counter()
-        refused: Counter[str] = Counter()
-        for part, row, why in salvage.salvage(flush, write):
-            refused[part] += 1
-            if part in salvage.BATCHES:
-                signal = salvage.BATCHES[part]
-                lost[signal] += 1
-                letters.append(salvage.letter(signal, row, why, time.time_ns()))
-            elif part == "events" and row[0].event_id in pending.events:
-                lost[Signal.EVENTS] += 1
-        for part, _, _ in salvage.salvage(Flush(dead_letters=letters), write):
-            refused[part] += 1
-        log.error("rows_not_stored", extra=dict(refused))
-        for signal, rows in lost.items():
-            pending.items[signal] -= rows
-            self._accounting.dead_lettered(signal, salvage.REASON, rows)
+        self._flusher.insist(recall, "recall")
