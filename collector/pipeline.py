@@ -230,10 +230,8 @@ class Pipeline:
             self._connected = True
             while not self._stopping.is_set():
                 self._step()
-            while (
-                not self._flusher.abandon.is_set()
-                and (entry := self._journal.next(0.0)) is not None
-            ):
+            abandon = self._flusher.abandon
+            while not abandon.is_set() and (entry := self._journal.next(0.0)) is not None:
                 self._take(entry)
                 if self._pending.rows >= self._settings.flush_rows:
                     self._flush()

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 TARGET: Final = Path(__file__).parents[1] / "constraints.txt"
 PROJECT: Final = "otel-agentrun"
-EXTRAS: Final = ("collector", "dev")
+EXTRAS: Final = ("collector", "control", "deploy", "dev")
 HEADER: Final = "# Written by `make constraints` from what is installed in .venv.\n"
 
 
