@@ -1,4 +1,4 @@
-"""A chat completion in the other forms that clients ask for: a stream, the Responses API."""
+"""A chat completion in the other forms that clients ask for: streams, the Responses API."""
 
 from __future__ import annotations
 
@@ -83,3 +83,13 @@ def as_stream(completion: dict[str, Any]) -> bytes:
     ]
     lines = [json.dumps(chunk) for chunk in chunks]
     return "".join(f"data: {line}\n\n" for line in [*lines, "[DONE]"]).encode()
+
+
+def as_response_stream(completion: dict[str, Any]) -> bytes:
+    """The completion as the last event of a streamed response, which has all of it."""
+    event = {
+        "type": "response.completed",
+        "sequence_number": 0,
+        "response": as_response(completion),
+    }
+    return f"event: response.completed\ndata: {json.dumps(event)}\n\n".encode()

@@ -1,4 +1,4 @@
-"""An OpenAI server that answers by a script: a tool call, then the answer.
+"""An OpenAI server that answers by a script: a tool call, then the answer, unless it is given one.
 
 Chat completions, also streamed, and the Responses API (`forms`).
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Self
 
@@ -17,11 +18,15 @@ OUTPUT_TOKENS: Final = 100
 """Of every call; of gpt-4o-mini at the built-in price: 0.00021 USD."""
 MODEL: Final = "gpt-4o-mini"
 
+Answer = Callable[[dict[str, Any], int], dict[str, Any]]
+
 
 class ModelServer:
     """Use as a context manager; `url` is what clients call the base URL."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Answer | None = None) -> None:
+        """`answer` gives the completion of a request as one of chat completions, and its number."""
+        reply = answer or answer_once
         self.calls: list[dict[str, Any]] = []
         """What was asked, in order."""
         server = self
@@ -29,17 +34,22 @@ class ModelServer:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if not self.path.endswith(("/completions", "/responses")):
+                    self._send(b"{}", "application/json")
+                    return
                 server.calls.append(asked)
-                completion = answer(forms.as_chat(asked), len(server.calls))
+                made = reply(forms.as_chat(asked), len(server.calls))
                 is_stream = asked.get("stream", False)
+                is_response = self.path.endswith("/responses")
                 if is_stream:
-                    body = forms.as_stream(completion)
-                elif self.path.endswith("/responses"):
-                    body = json.dumps(forms.as_response(completion)).encode()
+                    stream = forms.as_response_stream if is_response else forms.as_stream
+                    body = stream(made)
                 else:
-                    body = json.dumps(completion).encode()
+                    body = json.dumps(forms.as_response(made) if is_response else made).encode()
+                self._send(body, "text/event-stream" if is_stream else "application/json")
+
+            def _send(self, body: bytes, media_type: str) -> None:
                 self.send_response(200)
-                media_type = "text/event-stream" if is_stream else "application/json"
                 self.send_header("Content-Type", media_type)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -64,17 +74,26 @@ class ModelServer:
         self._server.server_close()
 
 
-def answer(asked: dict[str, Any], number: int) -> dict[str, Any]:
+def answer_once(asked: dict[str, Any], number: int) -> dict[str, Any]:
     """Call the first tool that is offered, once; then say what it gave."""
     results = [message for message in asked["messages"] if message["role"] == "tool"]
-    message: dict[str, Any] = {"role": "assistant", "content": None}
     if asked.get("tools") and not results:
         function = asked["tools"][0]["function"]
         name = next(iter(function["parameters"]["properties"]))
         call = {"name": function["name"], "arguments": json.dumps({name: "tea?"})}
-        message["tool_calls"] = [{"id": f"call_{number}", "type": "function", "function": call}]
-    else:
-        message["content"] = f"It says: {results[-1]['content']}" if results else "Hello."
+        return completion(
+            number, tool_calls=[{"id": f"call_{number}", "type": "function", "function": call}]
+        )
+    return completion(number, content=f"It says: {results[-1]['content']}" if results else "Hello.")
+
+
+def completion(
+    number: int, *, content: str | None = None, tool_calls: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """An answer, or calls of tools."""
+    message: dict[str, Any] = {"role": "assistant", "content": content}
+    if tool_calls:
+        message["tool_calls"] = tool_calls
     return {
         "id": f"chatcmpl-{number}",
         "object": "chat.completion",
@@ -84,7 +103,7 @@ def answer(asked: dict[str, Any], number: int) -> dict[str, Any]:
             {
                 "index": 0,
                 "message": message,
-                "finish_reason": "tool_calls" if message.get("tool_calls") else "stop",
+                "finish_reason": "tool_calls" if tool_calls else "stop",
             }
         ],
         "usage": {

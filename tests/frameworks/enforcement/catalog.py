@@ -1,0 +1,55 @@
+"""The frameworks that are played, and where what happens differs from the rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from tests.frameworks.enforcement.scenarios import SCENARIOS
+
+__all__ = ["FRAMEWORKS", "Framework", "by_name", "plays"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Framework:
+    """One module of `agents`."""
+
+    name: str
+    title: str
+    instrumentation: str
+    packages: tuple[str, ...]
+    """Whose versions the page tells; of the requirements of its environment."""
+    environment: str = ""
+    """See `tests.frameworks.environment`."""
+    modes: tuple[str, ...] = ("sync", "stream", "async", "astream")
+    leaves_out: Mapping[str, str] = field(default_factory=dict)
+    """`scenario/mode`, `scenario` or `mode` -> why it cannot be."""
+    falls_back: Mapping[str, str] = field(default_factory=dict)
+    """Modes in which a rule's approval cannot wait -> why: the rule's `pause_fallback` acts."""
+    returns: Mapping[str, str] = field(default_factory=dict)
+    """`scenario/mode` or mode -> why nothing is raised although the run was stopped."""
+
+
+FRAMEWORKS: Final = (
+    Framework(
+        name="langgraph",
+        title="LangGraph",
+        instrumentation="openinference-instrumentation-langchain",
+        packages=("langgraph", "langchain-openai", "openinference-instrumentation-langchain"),
+    ),
+)
+
+
+def by_name(name: str) -> Framework:
+    return next(framework for framework in FRAMEWORKS if framework.name == name)
+
+
+def plays(framework: Framework) -> list[tuple[str, str]]:
+    """(scenario, mode) of all that is played, in order."""
+    return [
+        (scenario.name, mode)
+        for scenario in SCENARIOS
+        for mode in framework.modes
+        if not {f"{scenario.name}/{mode}", scenario.name, mode} & framework.leaves_out.keys()
+    ]
