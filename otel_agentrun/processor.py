@@ -312,7 +312,9 @@ class AgentRunSpanProcessor(SpanProcessor):
         if is_sampled(span):
             if found.is_root:
                 reports.run_ended(emitter, span, scope)
-            elif kind in COUNTED or semconv.STEP_KIND in said:
+            elif (kind in COUNTED and is_new) or semconv.STEP_KIND in said:
+                # A call that two spans tell of is reported once: the collector joins them only
+                # when it has the spans.
                 reports.step_ended(emitter, span, scope, step)
         return kind
 
