@@ -53,8 +53,12 @@ RUNS_OF_STEPS: Final[Mapping[str, str]] = {
 }
 """Dimension -> expression over `steps`, joined with `runs AS run`."""
 
+OWNERS: Final = {name: sql for name, sql in RUNS.items() if name not in ("model", "tool")}
+"""Those of `RUNS` of which a run has one: their groups add up, so money is split by them."""
+
 DIMENSIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "runs": RUNS,
+    "owners": OWNERS,
     "steps": STEPS,
     "steps-and-runs": RUNS_OF_STEPS,
 }
@@ -120,7 +124,8 @@ _TASKS: Final = "(${level:sqlstring} = 'every' OR ParentRunId = '')"
 _TOTALS: Final = (
     "Steps", "PlanSteps", "ModelCalls", "ModelErrors", "ToolCalls", "ToolErrors", "Retrievals",
     "Validations", "Retries", "Handoffs", "InputTokens", "OutputTokens", "CacheReadTokens",
-    "CostUsd", "RevenueNanoUsd",
+    "CostUsd", "ModelCostNanoUsd", "ToolCostNanoUsd", "PaymentCostNanoUsd", "RevenueNanoUsd",
+    "CacheWriteTokens", "CostConfidence",
 )  # fmt: skip
 
 
