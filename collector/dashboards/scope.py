@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from collector.dashboards.macros import quoted
+from collector.dashboards.versions import COMPLAINT, EVERY_VERSION, VERSIONS
 
 RUNS: Final[Mapping[str, str]] = {
     "all": "''",
@@ -61,6 +62,7 @@ DIMENSIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "owners": OWNERS,
     "steps": STEPS,
     "steps-and-runs": RUNS_OF_STEPS,
+    "versions": VERSIONS,
 }
 """What a query's header names as its `dimensions`."""
 
@@ -134,6 +136,8 @@ def _of_level(column: str) -> str:
 
 
 FRAGMENTS: Final[Mapping[str, str]] = {
+    "$complaint": COMPLAINT,
+    "$every_version": EVERY_VERSION,
     "$list_filters": "\n  AND ".join(
         f"$__conditionalAll({condition}, ${name})" for name, condition in LIST_FILTERS.items()
     ),
