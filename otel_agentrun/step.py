@@ -310,7 +310,8 @@ class Step:
     """(trace id, span id) of each span link."""
     labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     """Run-level facts this span states, by run field name (`session_id`, `user_id`, `tags.<k>`,
-    `prompt_versions.<name>`, ...); equal mappings are shared between steps."""
+    `prompt_versions.<name>`, ...) and of a tool call `tool_version`; equal mappings are shared
+    between steps."""
 
     @property
     def key(self) -> tuple[int, str]:

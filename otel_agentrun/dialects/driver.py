@@ -25,7 +25,7 @@ from otel_agentrun.typed_errors import typed_error
 RARE: Final = frozenset(
     {
         "run_id", "step_id", "agent_id", "attempt", "retry_reason", "payment", "revenue", "cost",
-        "reported_cost", "prompt_version", "tags",
+        "reported_cost", "prompt_version", "tool_version", "tags",
     }
 )  # fmt: skip
 """Fields that few spans have: one test tells that a span has none of them."""
@@ -163,6 +163,8 @@ def _add_rare(step: Any, found: Found, labels: Labels) -> None:
         step.cost_nano_usd = get("reported_cost") or None
     if "prompt_version" in found and "prompt_name" in found:
         run_labels.with_prompt(labels, found["prompt_name"], found["prompt_version"])
+    if "tool_version" in found:
+        labels["tool_version"] = found["tool_version"]
     if "tags" in found:
         run_labels.with_tags(labels, found["tags"])
 

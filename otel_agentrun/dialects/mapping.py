@@ -24,7 +24,7 @@ Keys = Mapping[str, tuple[str, ...]]
 
 STEP_FIELDS: Final = frozenset(genai.KEYS) | {
     "error_type", "handoff_to", "hit_count", "run_id", "attempt", "cost", "prompt_name",
-    "prompt_version",
+    "prompt_version", "tool_version",
 }  # fmt: skip
 CONTENT_FIELDS: Final = frozenset(one.name for one in fields(Content))
 LABELS: Final = frozenset(run_labels.LABELS)

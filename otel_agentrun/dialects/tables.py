@@ -29,6 +29,7 @@ COMMON: Final[Mapping[str, tuple[str, ...]]] = {
     "revenue": (semconv.REVENUE_USD,),
     "prompt_name": ("gen_ai.prompt.name",),
     "prompt_version": ("gen_ai.prompt.version",),
+    "tool_version": (semconv.TOOL_VERSION,),
     "input_structure": (semconv.INPUT_STRUCTURE,),
     "arguments_hash": (semconv.TOOL_ARGUMENTS_HASH,),
     "result_hash": (semconv.TOOL_RESULT_HASH,),

@@ -80,6 +80,13 @@ def test_prompt_versions_flags_and_tags_are_labels() -> None:
     }
 
 
+def test_the_version_of_a_tool_is_a_label_of_its_call() -> None:
+    """Errors by tool and version are counted without reading spans again (S5.25, S5.58)."""
+    call = step({"gen_ai.operation.name": "execute_tool", "agentrun.tool.version": "v3"})
+
+    assert call.labels == {"tool_version": "v3"}
+
+
 def test_older_environment_key_is_read_after_the_current_one() -> None:
     old = {"deployment.environment": "old"}
 
