@@ -135,6 +135,26 @@ def _of_level(column: str) -> str:
     return f"if(${{level:sqlstring}} = 'every', {column}, {column}Total)"
 
 
+_DRAWN: Final[Mapping[str, str]] = {
+    "cost_usd": "CostUsdTotal",
+    "tokens": "InputTokensTotal + OutputTokensTotal",
+    "input_tokens": "InputTokensTotal",
+    "output_tokens": "OutputTokensTotal",
+    "steps": "StepsTotal",
+    "model_calls": "ModelCallsTotal",
+    "tool_calls": "ToolCallsTotal",
+    "retrievals": "RetrievalsTotal",
+    "retries": "RetriesTotal",
+    "plan_steps": "PlanStepsTotal",
+}
+"""Measure of a budget that runs can share -> what one run drew; others are each run's own."""
+
+
+def _budget_own() -> str:
+    drawn = ", ".join(f"budget.2 = '{kind}', {sql}" for kind, sql in _DRAWN.items())
+    return f"multiIf({drawn}, budget.4)"
+
+
 FRAGMENTS: Final[Mapping[str, str]] = {
     "$complaint": COMPLAINT,
     "$every_version": EVERY_VERSION,
@@ -144,9 +164,10 @@ FRAGMENTS: Final[Mapping[str, str]] = {
     "$run_filters": _TASKS + "\n  AND " + _run_filters(),
     **{f"$level.{column}": _of_level(column) for column in _TOTALS},
     "$step_filters": _step_filters(),
+    "$budget_own": _budget_own(),
 }
 """What a query file writes -> what stands in its panel.  `$level.Steps` is the column or its total,
-as `level` says."""
+as `level` says; `$budget_own` what a run by itself drew from `budget`, a tuple of `Budgets`."""
 
 TABLE: Final = re.compile(r"\$database\.(\w+)( FINAL)?")
 """How every query names a table."""

@@ -19,6 +19,7 @@ COLORS: Final[Mapping[str, str]] = {
     "failed": "red", "failure": "red", "error": "red", "timed_out": "orange", "timeout": "orange",
     "killed": "purple", "cancelled": "purple", "soft_failure": "orange",
     "process_failure": "dark-yellow", "skipped": "gray", "unknown": "gray", "estimated": "yellow",
+    "worse": "red", "better": "green", "no difference": "gray", "too few runs": "gray",
     "critical": "red", "warning": "orange", "info": "blue",
 }  # fmt: skip
 """Words that mean the same on every panel have the same color."""
@@ -26,8 +27,10 @@ COLORS: Final[Mapping[str, str]] = {
 # A share of successes is good from above, one of failures from below.
 GOOD: Final = ((None, "red"), (0.8, "orange"), (0.95, "green"))
 BAD: Final = ((None, "green"), (0.05, "orange"), (0.2, "red"))
+USED: Final = ((None, "green"), (0.8, "orange"), (1.0, "red"))
+"""Of what may be used up."""
 PLAIN: Final = ((None, "blue"),)
-THRESHOLDS: Final = {"good": GOOD, "bad": BAD, "": PLAIN}
+THRESHOLDS: Final = {"good": GOOD, "bad": BAD, "used": USED, "": PLAIN}
 
 
 def thresholds(name: str) -> ThresholdsConfig:
