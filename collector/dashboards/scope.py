@@ -151,7 +151,7 @@ _DRAWN: Final[Mapping[str, str]] = {
 
 
 def _budget_own() -> str:
-    drawn = ", ".join(f"budget.2 = '{kind}', {sql}" for kind, sql in _DRAWN.items())
+    drawn = ", ".join(f"budget.2 = '{kind}', toFloat64({sql})" for kind, sql in _DRAWN.items())
     return f"multiIf({drawn}, budget.4)"
 
 
