@@ -11,13 +11,15 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from tools.dashboards import alerts
 from tools.dashboards.build import Dashboard, built
 from tools.dashboards.collector import COLLECTOR
+from tools.dashboards.cost import COST
 from tools.dashboards.fleet import FLEET
 from tools.dashboards.page import PAGE, page
 from tools.dashboards.run import RUN
 from tools.dashboards.runs import RUNS
+from tools.dashboards.versions import VERSIONS
 
 FOLDER: Final = Path(__file__).parents[2] / "dashboards"
-DASHBOARDS: Final[tuple[Dashboard, ...]] = (FLEET, RUNS, RUN, COLLECTOR)
+DASHBOARDS: Final[tuple[Dashboard, ...]] = (FLEET, RUNS, RUN, COST, VERSIONS, COLLECTOR)
 """All there are, in the order of their numbers."""
 
 
