@@ -65,6 +65,9 @@ OF_STEP: Final = frozenset(
         semconv.TOOL_RESULT_HASH,
         semconv.RETRIEVAL_HIT_COUNT,
         semconv.HANDOFF_TO,
+        semconv.COST_USD,
+        semconv.PAYMENT_USD,
+        semconv.REVENUE_USD,
     }
 )
 """What is told of a step of ours that ended, where its span says it."""
@@ -138,14 +141,23 @@ def _end_of_step(span: ReadableSpan, scope: RunScope, step: Step | None) -> dict
     if semconv.STEP_KIND in said:
         _say_of_ours(attributes, span, said)
     else:
-        facts = _of_others(span, said, step)
+        if step is None:
+            step = dialects.step(view_of(span, said))
+        facts = _of_others(said, step)
         attributes.update((name, fact) for name, fact in facts.items() if fact)
+        if step.cost_nano_usd is not None:
+            attributes[semconv.COST_USD] = step.cost_nano_usd / NANO
     return attributes
 
 
 def _say_of_ours(attributes: dict[str, Any], span: ReadableSpan, said: Mapping[str, Any]) -> None:
-    """A span of ours says it in the very attributes; what is zero or empty says nothing."""
-    attributes.update({name: fact for name, fact in said.items() if fact and name in OF_STEP})
+    """A span of ours says it in the very attributes; what is zero or empty says nothing,
+    but that a call was free."""
+    attributes.update(
+        (name, fact)
+        for name, fact in said.items()
+        if name in OF_STEP and (fact or name == semconv.COST_USD)
+    )
     if semconv.STEP_STATUS not in attributes:
         failed = span.status.status_code is StatusCode.ERROR
         attributes[semconv.STEP_STATUS] = str(Status.ERROR if failed else Status.SUCCESS)
@@ -154,9 +166,7 @@ def _say_of_ours(attributes: dict[str, Any], span: ReadableSpan, said: Mapping[s
             attributes[name] = found
 
 
-def _of_others(span: ReadableSpan, said: Mapping[str, Any], step: Step | None) -> dict[str, Any]:
-    if step is None:
-        step = dialects.step(view_of(span, said))
+def _of_others(said: Mapping[str, Any], step: Step) -> dict[str, Any]:
     usage_ = step.usage
     return {
         semconv.STEP_ID: said.get(semconv.STEP_ID),
@@ -184,4 +194,6 @@ def _of_others(span: ReadableSpan, said: Mapping[str, Any], step: Step | None) -
         semconv.RETRY_ATTEMPT: step.attempt,
         semconv.RETRY_REASON: step.retry_reason,
         semconv.HANDOFF_TO: step.handoff_to,
+        semconv.PAYMENT_USD: step.payment_nano_usd / NANO,
+        semconv.REVENUE_USD: step.revenue_nano_usd / NANO,
     }

@@ -203,3 +203,21 @@ def test_events_carry_no_content(app: Recorded) -> None:
     assert "SECRET" not in str([dict(each.log_record.attributes or {}) for each in app.logs])
     [tool, _] = app.events("agentrun.run.step")
     assert len(tool[semconv.TOOL_ARGUMENTS_HASH]) == 16
+
+
+def test_reports_carry_what_a_step_cost(app: Recorded) -> None:
+    """A cost budget of the collector acts on the report: the span may come five seconds later."""
+    with agentrun.run("r"):
+        with agentrun.tool("paid", cost_usd=0.25):
+            pass
+        with agentrun.tool("free", cost_usd=0):
+            pass
+        said = {"gen_ai.operation.name": "chat", "gen_ai.usage.cost": 0.5}
+        with app.tracer.start_as_current_span("chat", attributes=said):
+            pass
+    costs = [
+        said.get(semconv.COST_USD)
+        for said in app.events("agentrun.run.step")
+        if said[semconv.STEP_PHASE] == "ended"
+    ]
+    assert costs == [0.25, 0.0, 0.5]
