@@ -12,6 +12,7 @@ import functools
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -19,6 +20,7 @@ from typing import Any, Final, NamedTuple
 
 from otel_agentrun import enforcement, runtime
 from otel_agentrun.model_calls import ModelHosts, is_model_call
+from otel_agentrun.workflow_streams import ending_stream
 
 __all__ = ["install", "uninstall"]
 
@@ -29,15 +31,14 @@ Request = tuple[str, str, Mapping[str, Any]]
 
 
 class Place(NamedTuple):
-    """A method that sends requests."""
+    """A method that is wrapped."""
 
     module: str
     """What an application imports; complete once this is."""
     path: str
     """Of the method, from there."""
-    is_async: bool
-    request: Callable[[tuple[Any, ...], dict[str, Any]], Request]
-    """Of the arguments after `self`."""
+    wrapper: Callable[[Callable[..., Any]], Callable[..., Any]]
+    """Makes what is in its place of it."""
 
 
 def _of_request(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
@@ -54,14 +55,52 @@ def _of_aiohttp(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
     return str(method), str(url), dict(kwargs.get("headers") or {})
 
 
+def _sync(request: Callable[..., Request], send: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(send)
+    def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if runtime.active().verdicts.active and _is_model_call(self, request, args, kwargs):
+            enforcement.check(enforcement.here())
+        return send(self, *args, **kwargs)
+
+    return guarded
+
+
+def _async(request: Callable[..., Request], send: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(send)
+    async def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if runtime.active().verdicts.active and _is_model_call(self, request, args, kwargs):
+            await enforcement.check_async(enforcement.here())
+        return await send(self, *args, **kwargs)
+
+    return guarded
+
+
+def _is_model_call(
+    client: Any, request: Callable[..., Request], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> bool:
+    hosts = _hosts
+    if hosts is None:
+        return False
+    try:
+        method, url, headers = request(args, kwargs)
+        base = getattr(client, "_base_url", None)
+        if "://" not in url and base is not None:  # aiohttp joins them later
+            url = str(base.join(type(base)(url)))
+        return is_model_call(method, url, headers, hosts)
+    except Exception as trouble:
+        runtime.warn_of("guard_request_not_read", trouble)
+        return False
+
+
 PLACES: Final = (
-    Place("httpx", "Client.send", False, _of_request),
-    Place("httpx", "AsyncClient.send", True, _of_request),
-    Place("httpx2", "Client.send", False, _of_request),
-    Place("httpx2", "AsyncClient.send", True, _of_request),
-    Place("requests", "sessions.Session.send", False, _of_request),
-    Place("aiohttp", "client.ClientSession._request", True, _of_aiohttp),
-    Place("botocore.httpsession", "URLLib3Session.send", False, _of_request),
+    Place("httpx", "Client.send", partial(_sync, _of_request)),
+    Place("httpx", "AsyncClient.send", partial(_async, _of_request)),
+    Place("httpx2", "Client.send", partial(_sync, _of_request)),
+    Place("httpx2", "AsyncClient.send", partial(_async, _of_request)),
+    Place("requests", "sessions.Session.send", partial(_sync, _of_request)),
+    Place("aiohttp", "client.ClientSession._request", partial(_async, _of_aiohttp)),
+    Place("botocore.httpsession", "URLLib3Session.send", partial(_sync, _of_request)),
+    Place("workflows.plugins.basic", "BasicRuntime.run_workflow", ending_stream),
 )
 MODULES: Final = frozenset(place.module for place in PLACES)
 
@@ -120,13 +159,13 @@ def _wrap(module: ModuleType) -> None:
         found = _find(module, place.path)
         if found is None:
             runtime.warn_once(
-                f"guard_not_installed client={place.module}.{place.path}: this version of "
-                f"{place.module} has no such method; its model calls of stopped runs pass."
+                f"guard_not_installed method={place.module}.{place.path}: this version of "
+                f"{place.module} has no such method; it does not notice that a run was stopped."
             )
             continue
         owner, name, function = found
         if not _is_wrapped(function):
-            wrapped = (_async if place.is_async else _sync)(function, place.request)
+            wrapped = place.wrapper(function)
             setattr(wrapped, MARK, True)
             setattr(owner, name, wrapped)
 
@@ -138,43 +177,6 @@ def _is_wrapped(function: Any) -> bool:
             return True
         function = getattr(function, "__wrapped__", None)
     return False
-
-
-def _sync(send: Callable[..., Any], request: Callable[..., Request]) -> Callable[..., Any]:
-    @functools.wraps(send)
-    def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if runtime.active().verdicts.active and _is_model_call(self, request, args, kwargs):
-            enforcement.check(enforcement.here())
-        return send(self, *args, **kwargs)
-
-    return guarded
-
-
-def _async(send: Callable[..., Any], request: Callable[..., Request]) -> Callable[..., Any]:
-    @functools.wraps(send)
-    async def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if runtime.active().verdicts.active and _is_model_call(self, request, args, kwargs):
-            await enforcement.check_async(enforcement.here())
-        return await send(self, *args, **kwargs)
-
-    return guarded
-
-
-def _is_model_call(
-    client: Any, request: Callable[..., Request], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> bool:
-    hosts = _hosts
-    if hosts is None:
-        return False
-    try:
-        method, url, headers = request(args, kwargs)
-        base = getattr(client, "_base_url", None)
-        if "://" not in url and base is not None:  # aiohttp joins them later
-            url = str(base.join(type(base)(url)))
-        return is_model_call(method, url, headers, hosts)
-    except Exception as trouble:
-        runtime.warn_of("guard_request_not_read", trouble)
-        return False
 
 
 class _Later(MetaPathFinder):

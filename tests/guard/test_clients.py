@@ -276,7 +276,7 @@ def test_it_costs_next_to_nothing_while_nobody_is_stopped(app: agentrun.Installa
         def send(self, request: object) -> None:
             return None
 
-    plain, guarded = Client.send, guard._sync(Client.send, guard._of_request)
+    plain, guarded = Client.send, guard._sync(guard._of_request, Client.send)
     client, request = Client(), object()
 
     def micros(send: Callable[..., None]) -> float:
