@@ -68,13 +68,20 @@ def as_response(completion: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_stream(completion: dict[str, Any]) -> bytes:
-    """The completion as server-sent events: the message, why it ended, the usage."""
+    """The completion as server-sent events: the message, a chunk for each tool call, why it ended,
+    the usage."""
     choice = completion["choices"][0]
-    calls = [{**call, "index": n} for n, call in enumerate(choice["message"].get("tool_calls", ()))]
-    delta = {**choice["message"], **({"tool_calls": calls} if calls else {})}
+    message = choice["message"]
+    deltas: list[dict[str, Any]] = [
+        {"role": "assistant", "tool_calls": [{**call, "index": n}]}
+        for n, call in enumerate(message.get("tool_calls", ()))
+    ]
     common = {**completion, "object": "chat.completion.chunk", "usage": None}
     chunks = [
-        {**common, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]},
+        {**common, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+        for delta in deltas or [message]
+    ]
+    chunks += [
         {
             **common,
             "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}],
