@@ -3,8 +3,8 @@
     python -m tests.frameworks.enforcement.app langgraph http://127.0.0.1:1234/v1
 
 Standard input has a JSON document per line: `{"scenario": ..., "mode": ...}` or `{"flush": true}`.
-Standard output answers with lines: `{"open": run_id}` and `{"working": true}` in between, a result
-at the end.
+Standard output answers with lines: in between `{"open": run_id}`, and `{"working": true}` where a
+tool waits for a line; a result at the end.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ import otel_agentrun as agentrun
 from tests.frameworks.enforcement.scenarios import LOCAL_RULES, SCENARIOS, Scenario, by_name
 
 NEXT = Scenario(name="next", says="the run after it", rounds=1, has_rules=False)
-GATES = {"processor.py": "span", "guard.py": "guard"}
-"""Module of ours that the exception came through -> what refused to go on."""
+GATES = {"processor.py": "span", "guard.py": "guard", "agent_step.py": "step"}
+"""Module of ours that the exception came through -> what refused to go on: where a span started,
+where a request was to be sent, or a step of ours itself."""
 
 
 def say(**said: Any) -> None:
@@ -51,7 +52,7 @@ class Stage:
         def search_docs(query: str) -> str:
             """Search the handbook."""
             self.calls += 1
-            if self.scenario.name == "offline" and self.calls == 1:
+            if self.calls == self.scenario.holds_at:
                 say(working=True)
                 sys.stdin.readline()
             # A result of its own for each question: what repeats is said by the question.
@@ -60,13 +61,16 @@ class Stage:
         def refund(query: str) -> str:
             """Refund an order."""
             if self.scenario.name == "ask":
-                agentrun.current_run().require_approval("Refund?", tool="refund", timeout_secs=30)
+                run = agentrun.current_run()
+                assert run is not None
+                run.require_approval("Refund?", tool="refund", timeout_secs=30)
             self.calls += 1
             return "Refunded."
 
         async def refund_async(query: str) -> str:
             if self.scenario.name == "ask":
                 run = agentrun.current_run()
+                assert run is not None
                 await run.require_approval_async("Refund?", tool="refund", timeout_secs=30)
             self.calls += 1
             return "Refunded."

@@ -22,6 +22,8 @@ class Framework:
     """Whose versions the page tells; of the requirements of its environment."""
     environment: str = ""
     """See `tests.frameworks.environment`."""
+    stage: int = 1
+    """2: played by `tests.frameworks.enforcement.stage` only, as far as time allows."""
     modes: tuple[str, ...] = ("sync", "stream", "async", "astream")
     leaves_out: Mapping[str, str] = field(default_factory=dict)
     """`scenario/mode`, `scenario` or `mode` -> why it cannot be."""
@@ -31,12 +33,36 @@ class Framework:
     """`scenario/mode` or mode -> why nothing is raised although the run was stopped."""
 
 
+IN_LOOP: Final = "the framework begins tool calls in an event loop, which waiting would block"
+
 FRAMEWORKS: Final = (
     Framework(
         name="langgraph",
         title="LangGraph",
         instrumentation="openinference-instrumentation-langchain",
         packages=("langgraph", "langchain-openai", "openinference-instrumentation-langchain"),
+    ),
+    Framework(
+        name="pydanticai",
+        title="pydantic-ai",
+        instrumentation="its own",
+        packages=("pydantic-ai-slim",),
+        falls_back=dict.fromkeys(("sync", "stream", "async", "astream"), IN_LOOP),
+    ),
+    Framework(
+        name="openaiagents",
+        title="OpenAI Agents",
+        instrumentation="openinference-instrumentation-openai-agents",
+        packages=("openai-agents", "openinference-instrumentation-openai-agents"),
+        modes=("sync", "async", "astream"),
+        falls_back=dict.fromkeys(("sync", "async", "astream"), IN_LOOP),
+    ),
+    Framework(
+        name="openaiclient",
+        title="OpenAI client, no framework",
+        instrumentation="opentelemetry-instrumentation-openai-v2",
+        packages=("openai", "opentelemetry-instrumentation-openai-v2"),
+        leaves_out={"bare": "every model call is a trace of its own: nothing makes them one run"},
     ),
 )
 

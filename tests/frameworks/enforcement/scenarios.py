@@ -9,8 +9,6 @@ __all__ = ["COLLECTOR_RULES", "LOCAL_RULES", "ROUNDS_MAX", "SCENARIOS", "Scenari
 
 ROUNDS_MAX: Final = 200
 """Model calls with a tool call each that a script asks for at most."""
-SLOW_MS: Final = 30
-"""What the model takes where somebody outside is to act in between."""
 CALL_USD: Final = 0.00021
 """Of one call of the scripted model."""
 
@@ -28,7 +26,8 @@ class Scenario:
     """Tool calls the model asks for at once."""
     same_from: int = ROUNDS_MAX
     """Round from which on the arguments are the same."""
-    delay_ms: int = 0
+    holds_at: int = 0
+    """The tool call that waits until somebody outside has acted; 0: none."""
     has_rules: bool = True
     """Whether the application has local rules."""
     has_run: bool = True
@@ -37,14 +36,14 @@ class Scenario:
     """"": the run completes."""
     rule: str = ""
     models_max: int = 0
-    """Model calls that were made at most; 0: not said, somebody outside stops it."""
+    """Model calls that are made at most; of runs that are stopped."""
     tools_max: int = 0
 
     def question(self, play_id: str) -> str:
         """What the agent is asked: the model's script."""
         return (
             f"script={play_id} tool={self.tool} rounds={self.rounds} parallel={self.parallel} "
-            f"same_from={self.same_from} delay_ms={self.delay_ms}"
+            f"same_from={self.same_from}"
         )
 
 
@@ -69,12 +68,16 @@ SCENARIOS: Final = (
     ),
     Scenario(
         name="operator", says="`agentrun runs stop` stops it",
-        rounds=ROUNDS_MAX, delay_ms=SLOW_MS, has_rules=False, stop_reason="killed_by_operator",
+        holds_at=1, has_rules=False, stop_reason="killed_by_operator", models_max=1, tools_max=1,
     ),
     Scenario(
         name="collector", says="a rule that only the collector has stops it",
-        rounds=ROUNDS_MAX, delay_ms=SLOW_MS, has_rules=False,
-        stop_reason="budget_calls", rule="few-tools",
+        holds_at=5, has_rules=False, stop_reason="budget_calls", rule="few-tools",
+        models_max=5, tools_max=5,
+    ),
+    Scenario(
+        name="pause", says="it is paused from outside, waits, is resumed, and finishes",
+        rounds=3, holds_at=1, has_rules=False,
     ),
     Scenario(
         name="approval", says="a rule wants its tool call approved: it waits, and goes on",
@@ -86,7 +89,8 @@ SCENARIOS: Final = (
     ),
     Scenario(
         name="offline", says="the collector is killed in between; a local rule stops it",
-        same_from=2, stop_reason="loop_detected", rule="same-call", models_max=6, tools_max=6,
+        same_from=2, holds_at=1, stop_reason="loop_detected", rule="same-call",
+        models_max=6, tools_max=6,
     ),
     Scenario(
         name="undisturbed", says="without a collector and without a verdict it finishes",

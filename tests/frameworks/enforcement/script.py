@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from typing import Any
 
 from tests.frameworks.model import completion
@@ -13,7 +12,7 @@ __all__ = ["play_of", "scripted"]
 
 SCRIPT = re.compile(
     r"script=(?P<play>\S+) tool=(?P<tool>\w+) rounds=(?P<rounds>\d+) parallel=(?P<parallel>\d+) "
-    r"same_from=(?P<same_from>\d+) delay_ms=(?P<delay_ms>\d+)"
+    r"same_from=(?P<same_from>\d+)"
 )
 
 
@@ -26,7 +25,6 @@ def scripted(asked: dict[str, Any], number: int) -> dict[str, Any]:
     """The completion of a request; without any state, so that runs may overlap."""
     script = play_of(asked)
     assert script is not None, f"no script in {asked}"
-    time.sleep(int(script["delay_ms"]) / 1000)
     parallel = int(script["parallel"])
     results = [message for message in asked["messages"] if message["role"] == "tool"]
     done = len(results) // parallel

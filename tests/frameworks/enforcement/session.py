@@ -8,12 +8,11 @@ import queue
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from tests.e2e.talk import Talk
+from tests.e2e.talk import Talk, eventually
 from tests.frameworks.enforcement import catalog
 from tests.frameworks.enforcement.catalog import Framework
 from tests.frameworks.enforcement.scenarios import COLLECTOR_RULES
@@ -26,6 +25,9 @@ __all__ = ["Played", "play"]
 
 ROOT: Final = Path(__file__).parents[3]
 SAY_SECS: Final = 60.0
+HOLD_SECS: Final = 0.15
+"""How long a paused run is watched: several model calls of the script."""
+OVER: Final = ("completed", "failed", "killed")
 OFFLINE: Final = ("offline", "undisturbed")
 
 Heard = dict[str, Any]
@@ -42,6 +44,8 @@ class Played:
     """Model calls, by `scenario/mode`, and `scenario/mode/next` of the run after it."""
     documents: dict[str, Heard] = field(default_factory=dict)
     """Of runs, by id, those before the collector was killed."""
+    held: dict[str, bool] = field(default_factory=dict)
+    """Whether a paused run made no model call, by `scenario/mode`."""
     secs: float = 0.0
 
 
@@ -120,10 +124,10 @@ def play(name: str, folder: Path) -> Played:
     ):
         played = Played(framework=framework)
         application.hear()
-        outside = Outside(collector, Talk(collector))
+        outside = Outside(collector, model)
         todo = catalog.plays(framework)
         for scenario, mode in (each for each in todo if each[0] not in OFFLINE):
-            played.results[f"{scenario}/{mode}"] = _play(application, scenario, mode, outside)
+            _play(played, application, outside, scenario, mode)
         application.tell(flush=True)
         application.hear()
         outside.talk.settle()
@@ -132,7 +136,7 @@ def play(name: str, folder: Path) -> Played:
                 if run_id:
                     played.documents[run_id] = collector.get(f"/v1/runs/{run_id}")
         for scenario, mode in (each for each in todo if each[0] in OFFLINE):
-            played.results[f"{scenario}/{mode}"] = _play(application, scenario, mode, outside)
+            _play(played, application, outside, scenario, mode)
         for asked in model.calls:
             script = play_of(asked)
             assert script is not None
@@ -141,52 +145,98 @@ def play(name: str, folder: Path) -> Played:
     return played
 
 
-@dataclass
 class Outside:
-    """Who acts on the runs of the application: an operator, and what kills collectors."""
+    """Who acts on the runs of the application: an operator, rules, and what kills collectors."""
 
-    collector: CollectorProcess
-    talk: Talk
-    is_killed: bool = False
+    def __init__(self, collector: CollectorProcess, model: ModelServer) -> None:
+        self.talk = Talk(collector)
+        self._collector = collector
+        self._model = model
+        self._by_command: set[str] = set()
+        self._is_killed = False
 
-    def stop(self, run_id: str) -> None:
-        self.talk.agentrun("runs", "stop", run_id, "--reason", "enough")
+    def direct(self, verb: str, run_id: str) -> None:
+        """As soon as the run is seen, and until the application has said that it obeys.  The first
+        time on the command line, then as that does it, without its start."""
+        eventually(lambda: self._status(run_id))
+        if verb not in self._by_command:
+            self._by_command.add(verb)
+            self.talk.agentrun("runs", verb, run_id, "--wait", "20")
+        else:
+            answer = self.talk.api(f"/v1/runs/{run_id}/{verb}", method="POST", body={})
+            assert answer.status < 300, answer.body
+            self.obeys(run_id)
+
+    def obeys(self, run_id: str) -> None:
+        """Wait until the application has acknowledged all directives about a run, and one."""
+
+        def is_acknowledged() -> bool:
+            about = [d for d in self.talk.get("/v1/directives") if d["run_id"] == run_id]
+            return bool(about) and all(d["status"] == "acknowledged" for d in about)
+
+        eventually(is_acknowledged)
 
     def approve(self, run_id: str) -> None:
-        """As soon as somebody asks; unless the run has ended before."""
-        deadline = time.monotonic() + 10
-        while not self.collector.get(f"/v1/approvals?state=pending&run_id={run_id}"):
-            if time.monotonic() > deadline or self._has_ended(run_id):
+        """As soon as somebody asks; not where the run ends before."""
+        while not self.talk.get(f"/v1/approvals?state=pending&run_id={run_id}"):
+            if self._status(run_id) in OVER:
                 return
             time.sleep(0.02)
-        self.talk.agentrun("runs", "approve", run_id, "--reason", "known customer")
+        if "approve" not in self._by_command:
+            self._by_command.add("approve")
+            self.talk.agentrun("runs", "approve", run_id)
+        else:
+            answer = self.talk.api(f"/v1/runs/{run_id}/approve", method="POST", body={})
+            assert answer.status < 300, answer.body
 
-    def _has_ended(self, run_id: str) -> bool:
-        listed = [run for run in self.collector.get("/v1/runs") if run["run_id"] == run_id]
-        return any(run["status"] in ("killed", "completed", "failed") for run in listed)
+    def waits(self, run_id: str) -> bool:
+        """Whether a run that is to pause does, and makes no model call; then resume it."""
+        status = eventually(lambda: self._status_of(run_id, "paused", *OVER))
+        if status != "paused":
+            return False
+        calls = len(self._model.calls)
+        time.sleep(HOLD_SECS)
+        held = len(self._model.calls) == calls
+        self.direct("resume", run_id)
+        return held
 
     def kill_collector(self) -> None:
-        if not self.is_killed:
-            self.collector.kill()
-            self.is_killed = True
+        if not self._is_killed:
+            self._collector.kill()
+            self._is_killed = True
+
+    def _status(self, run_id: str) -> str:
+        """As last folded; "" not known."""
+        answer = self.talk.api(f"/v1/runs/{run_id}")
+        return str(answer.document["run"]["status"]) if answer.status == 200 else ""
+
+    def _status_of(self, run_id: str, *wanted: str) -> str:
+        """Its status where that is one of these, else ""."""
+        status = self._status(run_id)
+        return status if status in wanted else ""
 
 
-def _play(application: Application, scenario: str, mode: str, outside: Outside) -> Heard:
-    act: dict[str, Callable[[str], None]] = {
-        "operator": outside.stop,
-        "approval": outside.approve,
-        "ask": outside.approve,
-    }
-    is_first = True
+def _play(
+    played: Played, application: Application, outside: Outside, scenario: str, mode: str
+) -> None:
+    """Tell the application to, and do what is done from outside in between."""
+    key, run_id = f"{scenario}/{mode}", ""
     application.tell(scenario=scenario, mode=mode)
-    while True:
-        heard = application.hear()
+    while "answer" not in (heard := application.hear()):
         if "open" in heard:
-            if is_first and scenario in act:
-                act[scenario](heard["open"])
-            is_first = False
+            is_first, run_id = not run_id, run_id or heard["open"]
+            if is_first and scenario in ("approval", "ask"):
+                outside.approve(run_id)
         elif "working" in heard:
-            outside.kill_collector()
+            if scenario == "operator":
+                outside.direct("stop", run_id)
+            elif scenario == "collector":
+                outside.obeys(run_id)
+            elif scenario == "pause":
+                outside.direct("pause", run_id)
+            elif scenario == "offline":
+                outside.kill_collector()
             application.tell(go=True)
-        else:
-            return heard
+            if scenario == "pause":
+                played.held[key] = outside.waits(run_id)
+    played.results[key] = heard

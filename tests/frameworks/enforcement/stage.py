@@ -1,0 +1,66 @@
+"""The second stage of CI: frameworks that take long to install, as far as time allows.
+
+    python -m tests.frameworks.enforcement.stage [--secs 300] [NAME]...
+
+What is left out is said, with the reason, and is no failure; what fails is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from typing import Final
+
+from tests.frameworks.enforcement.catalog import FRAMEWORKS
+from tests.frameworks.environment import NotInstalledError, python
+
+__all__ = ["STAGE", "main"]
+
+STAGE: Final = "AGENTRUN_TEST_STAGE"
+PLAY_SECS: Final = 45.0
+"""What playing a framework takes, at most, and what must be left to begin it."""
+TESTS: Final = "tests/frameworks/enforcement/test_enforcement.py"
+
+
+def main(names: list[str], secs: float) -> int:
+    deadline = time.monotonic() + secs
+    chosen = [each for each in FRAMEWORKS if each.stage == 2 and (not names or each.name in names)]
+    status = 0
+    for framework in chosen:
+        left = deadline - time.monotonic() - PLAY_SECS
+        if left <= 0:
+            say(f"{framework.title}: skipped: no time is left of {secs:.0f} s")
+            continue
+        try:
+            python(framework.environment, secs=left, large=True)
+        except NotInstalledError as error:
+            say(f"{framework.title}: skipped: {error}")
+            continue
+        left = deadline - time.monotonic()
+        command = [sys.executable, "-m", "pytest", "-q", TESTS, "-k", f"{framework.name}"]
+        try:
+            done = subprocess.run(
+                command, env={**os.environ, STAGE: "2"}, timeout=max(left, PLAY_SECS), check=False
+            )
+        except subprocess.TimeoutExpired:
+            say(f"{framework.title}: skipped: it was not done within {secs:.0f} s")
+            continue
+        say(f"{framework.title}: {'failed' if done.returncode else 'passed'}")
+        status = status or done.returncode
+    return status
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--secs", type=float, default=300.0, help="for all of them")
+    given = parser.parse_args()
+    sys.exit(main(given.names, given.secs))
