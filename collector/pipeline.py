@@ -41,6 +41,8 @@ from otel_agentrun.step import Event
 log = logging.getLogger(__name__)
 
 IDLE_SECS: Final = 0.05
+BUSY_SECS: Final = 0.01
+"""How often a flush that is due looks whether the one before is in the store."""
 HOUSEKEEPING_SECS: Final = 0.5
 JUDGE_SECS: Final = 0.005
 """Live runs are judged this long after the last time at the earliest."""
@@ -283,13 +285,15 @@ class Pipeline:
         if not self._pending.since:
             return IDLE_SECS
         left = self._pending.since + self._settings.flush_secs - time.monotonic()
-        return min(max(left, 0.0), IDLE_SECS)
+        return min(max(left, 0.0 if self._flusher.is_idle else BUSY_SECS), IDLE_SECS)
 
     def _due(self, now: float) -> bool:
         pending = self._pending
         if pending.rows >= self._settings.flush_rows:
             return True
-        return bool(pending.since) and now - pending.since >= self._settings.flush_secs
+        # Until the store has taken the flush before, live runs are judged all the same.
+        is_late = bool(pending.since) and now - pending.since >= self._settings.flush_secs
+        return is_late and self._flusher.is_idle
 
     def _take(self, entry: Entry) -> None:
         """Read one journal entry into the groups it belongs to."""

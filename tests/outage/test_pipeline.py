@@ -21,9 +21,12 @@ from collector.journal.segment import RecordKind
 from collector.model import Signal
 from collector.pipeline import Pipeline, PipelineSettings
 from collector.runs.assembler import SECOND, Assembler, AssemblerSettings, Stored, Unknown
-from collector.runs.events import FEEDBACK, make_event
+from collector.runs.events import FEEDBACK, FINDING, RUN_STEP, make_event
+from collector.runs.judge import RulesInForce
 from collector.runs.run import Run
 from collector.store.writer import Flush
+from otel_agentrun import semconv
+from otel_agentrun.rules import Budget, Ruleset, RulesFile
 from otel_agentrun.step import Event
 from tests.outage.scene import until
 from tests.support.store import spans
@@ -69,8 +72,15 @@ class FakeStore:
 class Line:
     """A pipeline on a real journal and a fake store."""
 
-    def __init__(self, folder: Path, store: FakeStore, settings: AssemblerSettings) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        store: FakeStore,
+        settings: AssemblerSettings,
+        rules: RulesInForce | None = None,
+    ) -> None:
         self.store = store
+        self.control: list[Event] = []
         self.accounting = Accounting()
         self.journal = Journal.open(JournalSettings(directory=folder / "journal"), self.accept)
         for kind, items in self.journal.recovered.items():
@@ -79,12 +89,13 @@ class Line:
         self.hears: Callable[[Sequence[Run]], None] = self.heard.extend
         self.pipeline = Pipeline(
             journal=self.journal,
-            assembler=Assembler(settings),
+            assembler=Assembler(settings, rules=rules),
             write=store.write,
             recall=store.recall,
             accounting=self.accounting,
             settings=PipelineSettings(flush_secs=0.02),
             on_runs=lambda runs: self.hears(runs),
+            on_control=self.control.extend,
         )
 
     def accept(self, entries: Sequence[Entry]) -> None:
@@ -114,9 +125,12 @@ class Line:
 
 @contextmanager
 def line(
-    folder: Path, store: FakeStore, settings: AssemblerSettings | None = None
+    folder: Path,
+    store: FakeStore,
+    settings: AssemblerSettings | None = None,
+    rules: RulesInForce | None = None,
 ) -> Iterator[Line]:
-    one = Line(folder, store, settings or AssemblerSettings())
+    one = Line(folder, store, settings or AssemblerSettings(), rules)
     one.pipeline.start()
     try:
         yield one
@@ -286,3 +300,40 @@ def test_a_caller_is_told_when_the_collector_stops_instead(tmp_path: Path) -> No
         until(lambda: one.pipeline.failure, "noticed")
     with pytest.raises(RetryableError, match="shutting down"):
         drained.result(1)
+
+
+def test_rules_act_while_the_store_is_busy(tmp_path: Path) -> None:
+    """An agent does not go on for as long as an insert takes."""
+    store, written = FakeStore(), threading.Event()
+    store.refuses = lambda _: None if written.wait(10) else DOWN
+    budget = Budget(name="one", measure="tool_calls", limit=1, escalate={"kill": 1})
+    rules = RulesInForce(Ruleset(RulesFile(budgets=(budget,), defaults=False), None))
+    with line(tmp_path, store, rules=rules) as one:
+        one.append("a" * 16)
+        until(lambda: not one.pipeline._flusher.is_idle, "being written")
+        time.sleep(0.05)  # the next flush is due at once, and has to wait
+        for number in (1, 2):
+            one.record(a_report(number))
+        until(lambda: any(event.name == FINDING for event in one.control), "found")
+        assert not store.flushes
+        written.set()
+
+
+def a_report(number: int) -> Event:
+    """A tool call of a live run has ended."""
+    now_ns = time.time_ns()
+    return make_event(
+        RUN_STEP,
+        now_ns,
+        trace_id="b" * 32,
+        run_id="b" * 32,
+        span_id=f"{number:016x}",
+        attributes={
+            semconv.STEP_PHASE: "ended",
+            semconv.STEP_KIND: "tool",
+            semconv.STEP_NAME: "search",
+            semconv.RUN_ID: "b" * 32,
+            semconv.STEP_START_UNIX_NS: str(now_ns - number),
+            semconv.STEP_END_UNIX_NS: str(now_ns),
+        },
+    )
