@@ -5,6 +5,7 @@ They are outside of the checkout, and others for other requirements or another P
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -50,7 +51,18 @@ def python(name: str = "", *, secs: float = INSTALL_SECS, large: bool = False) -
         raise NotInstalledError(
             f"{name} takes {LARGE[name]}; `python -m tests.frameworks {name}` installs it"
         )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (target.parent / f"{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one process installs, others wait for it
+        if not installed.exists():
+            _install(name, target, secs)
+            installed.touch()
+    return interpreter
+
+
+def _install(name: str, target: Path, secs: float) -> None:
     shutil.rmtree(target, ignore_errors=True)  # of a try that was broken off
+    interpreter = target / "bin" / "python"
     pip = [str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     commands = [
         [sys.executable, "-m", "venv", str(target)],
@@ -63,5 +75,3 @@ def python(name: str = "", *, secs: float = INSTALL_SECS, large: bool = False) -
             raise NotInstalledError(f"installing frameworks took more than {secs:.0f} s") from None
         if done.returncode != 0:
             raise NotInstalledError(f"frameworks not installed: {done.stderr.strip()[-500:]}")
-    installed.touch()
-    return interpreter

@@ -82,7 +82,7 @@ def plain(reply: Any) -> Message:
 
 def together(chunks: Iterable[Any]) -> Message:
     """The message of a stream; the scripted model sends it whole."""
-    said = [choice.delta for chunk in chunks for choice in chunk.choices][0]
+    said = next(choice.delta for chunk in chunks for choice in chunk.choices)
     message: Message = said.model_dump(exclude_none=True)
     for each in message.get("tool_calls", ()):
         del each["index"]
