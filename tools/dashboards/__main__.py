@@ -13,13 +13,24 @@ from tools.dashboards.build import Dashboard, built
 from tools.dashboards.collector import COLLECTOR
 from tools.dashboards.cost import COST
 from tools.dashboards.fleet import FLEET
+from tools.dashboards.multi import MULTI
 from tools.dashboards.page import PAGE, page
 from tools.dashboards.run import RUN
 from tools.dashboards.runs import RUNS
+from tools.dashboards.tools import TOOLS
 from tools.dashboards.versions import VERSIONS
 
 FOLDER: Final = Path(__file__).parents[2] / "dashboards"
-DASHBOARDS: Final[tuple[Dashboard, ...]] = (FLEET, RUNS, RUN, COST, VERSIONS, COLLECTOR)
+DASHBOARDS: Final[tuple[Dashboard, ...]] = (
+    FLEET,
+    RUNS,
+    RUN,
+    COST,
+    TOOLS,
+    VERSIONS,
+    MULTI,
+    COLLECTOR,
+)
 """All there are, in the order of their numbers."""
 
 

@@ -118,6 +118,16 @@ GROUPS: Final[Mapping[str, tuple[Alert, ...]]] = {
     "agents": (
         Alert(name="alert-success-rate", below=0.8, for_="10m", severity="critical"),
         Alert(name="alert-paused", above=30, dashboard="agentrun-runs"),
+        Alert(name="alert-tool-errors", above=0.2, dashboard="agentrun-tools"),
+        Alert(
+            name="alert-tool-error-share",
+            above=0.4,
+            period_secs=6 * 3600,
+            for_="10m",
+            dashboard="agentrun-tools",
+        ),
+        Alert(name="alert-duration", above=2, for_="10m", dashboard="agentrun-tools"),
+        Alert(name="alert-lost", above=0, dashboard="agentrun-runs"),
     ),
 }
 """File in `dashboards/alerting` -> its rules."""
