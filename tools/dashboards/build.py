@@ -17,6 +17,7 @@ from grafana_foundation_sdk.builders import (
     common,
     dashboard,
     logs,
+    nodegraph,
     piechart,
     stat,
     table,
@@ -89,16 +90,17 @@ class Dashboard:
 class ClickHouseQuery(Dataquery, Builder[Dataquery]):
     """What a panel asks the ClickHouse plugin."""
 
-    def __init__(self, sql: str, format_: str) -> None:
+    def __init__(self, sql: str, format_: str, ref: str = "A") -> None:
         self._sql = sql
         self._format = format_
+        self._ref = ref
 
     def build(self) -> Dataquery:
         return self
 
     def to_json(self) -> dict[str, object]:
         return {
-            "refId": "A",
+            "refId": self._ref,
             "datasource": variables.SOURCE.to_json(),
             "editorType": "sql",
             "queryType": self._format,
@@ -127,6 +129,8 @@ progress = shown("trend")
 rows = shown("table")
 bars = shown("barchart")
 shares = shown("piechart")
+graph = shown("nodeGraph")
+"""Nodes, and `edges=` the query of the links between them."""
 spans = shown("traces")
 records = shown("logs")
 
@@ -192,6 +196,8 @@ def picture(panel: Shown, *, many: bool) -> Any:
         .span(panel.width)
         .height(panel.height)
     )
+    if edges := panel.options.get("edges"):
+        made = made.with_target(ClickHouseQuery(query.load(edges).sql, format_, "B"))
     if panel.kind not in ("traces", "logs"):
         made = made.no_value(asked.empty or look.EMPTY)
         for column in asked.columns:
@@ -360,6 +366,14 @@ def _shares(panel: Shown, asked: Query) -> Any:
     )
 
 
+def _graph(panel: Shown, asked: Query) -> Any:
+    """Circles and arrows.  The panel knows the two queries apart by their columns: an edge has
+    `source` and `target`; a node's ring is its `arc__` columns, its menu the `detail__` ones."""
+    colors = {"arc__completed": "green", "arc__failed": "red", "arc__open": "blue"}
+    arcs = [nodegraph.ArcOption().field(name).color(color) for name, color in colors.items()]
+    return nodegraph.Panel().nodes(nodegraph.NodeOptions().arcs(arcs))
+
+
 def _spans(panel: Shown, asked: Query) -> Any:
     return dashboard.Panel().type("traces")
 
@@ -375,6 +389,7 @@ _MAKERS: Final[dict[str, Callable[[Shown, Query], Any]]] = {
     "table": _table,
     "barchart": _bars,
     "piechart": _shares,
+    "nodeGraph": _graph,
     "traces": _spans,
     "logs": _records,
 }
