@@ -162,12 +162,14 @@ FRAGMENTS: Final[Mapping[str, str]] = {
         f"$__conditionalAll({condition}, ${name})" for name, condition in LIST_FILTERS.items()
     ),
     "$run_filters": _TASKS + "\n  AND " + _run_filters(),
+    "$each_run_filters": _run_filters(),
     **{f"$level.{column}": _of_level(column) for column in _TOTALS},
     "$step_filters": _step_filters(),
     "$budget_own": _budget_own(),
 }
 """What a query file writes -> what stands in its panel.  `$level.Steps` is the column or its total,
-as `level` says; `$budget_own` what a run by itself drew from `budget`, a tuple of `Budgets`."""
+as `level` says; `$each_run_filters` are the filters of runs at any level; `$budget_own` is what a
+run by itself drew from `budget`, a tuple of `Budgets`."""
 
 TABLE: Final = re.compile(r"\$database\.(\w+)( FINAL)?")
 """How every query names a table."""
