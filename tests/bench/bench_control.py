@@ -1,33 +1,103 @@
-"""Control: how long a report, a directive and an answer to `/v1/authorize` take, over real ports.
+"""Control: how long after a breach an agent stops; `runs stop`, `/v1/authorize`, rules per step.
 
-python -m tests.bench.bench_control
+An application of its own process (`control_agents`), with the SDK and the control stream, and a
+collector with an embedded store.  `--section stop|api|authorize|spans|rules` measures one part;
+each takes less than a minute.
 """
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import json
-import statistics
+import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from statistics import fmean, median
+from typing import Any, Final
 
+from opentelemetry.sdk.trace import TracerProvider
+
+import otel_agentrun as agentrun
 from otel_agentrun import semconv
+from tests.bench.bench_sdk import micros
 from tests.control.application import Application, an_open_run
 from tests.e2e.otlp import TOOL, a_span, traces
 from tests.e2e.talk import Talk
 from tests.support.process import CollectorProcess
 
-CALLS: Final = 300
-FINDINGS: Final = 30
+ROOT: Final = Path(__file__).parents[2]
+RUNS: Final = 200
+CALLS: Final = 1000
+FINDINGS: Final = 100
+LOAD_SPANS_PER_SEC: Final = 3000
+LOAD_SECS: Final = 12
+RULE_ROUNDS: Final = 60
 RULES: Final = """
-budgets: [{name: few-tools, measure: tool_calls, limit: 2, escalate: {kill: 1}}]
+budgets:
+  - {name: cents, measure: cost_usd, limit: 0.01, match: 'agent_name == "remote"',
+     escalate: {kill: 1}}
+  - {name: few-tools, measure: tool_calls, limit: 2, escalate: {kill: 1}}
 policies: [{name: no-shell, policy: forbidden_tool, tools: ["shell*"], escalate: {kill: 1}}]
 """
+LOCAL_RULES: Final = {
+    "budgets": [
+        {
+            "name": "local-cents", "measure": "cost_usd", "limit": 0.01,
+            "match": 'agent_name == "local"', "escalate": {"kill": 1},
+        }
+    ]
+}  # fmt: skip
+
+
+class Agents:
+    """The application."""
+
+    def __init__(self, collector: CollectorProcess, rules: Path) -> None:
+        ports = collector.ports
+        self._process = subprocess.Popen(
+            [
+                sys.executable, "-m", "tests.bench.control_agents",
+                f"http://127.0.0.1:{ports['http']}", f"http://127.0.0.1:{ports['grpc']}",
+                str(rules),
+            ],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def start(self, agent: str, step_secs: float, costs_from: int = 2) -> str:
+        """Begin one; its run id."""
+        assert self._process.stdin is not None
+        asked = {"agent": agent, "step_secs": step_secs, "costs_from": costs_from}
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        return str(self._heard()["run_id"])
+
+    def stopped(self) -> dict[str, Any]:
+        """How it ended."""
+        return self._heard()
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+    def _heard(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit("Error: the application has ended.")
+        found: dict[str, Any] = json.loads(line)
+        if "error" in found:
+            raise SystemExit(f"Error: {found['error']}")
+        return found
 
 
 class Asker:
@@ -41,33 +111,101 @@ class Asker:
             "POST", path, json.dumps(body), {"Content-Type": "application/json"}
         )
         response = self._connection.getresponse()
-        response.read()
-        assert response.status in (200, 202), response.status
+        said = response.read()
+        assert response.status in (200, 202), (response.status, said)
 
 
-def say(what: str, work: Callable[[], float], times: int = CALLS) -> None:
-    """`work` gives the seconds of one."""
-    took = sorted(work() * 1000 for _ in range(times))
-    p99 = took[min(len(took) - 1, len(took) * 99 // 100)]
-    sys.stdout.write(f"{what:<58} p50 {statistics.median(took):7.2f} ms  p99 {p99:7.2f} ms\n")
-    sys.stdout.flush()
+# ---------------------------------------------------------------------- sections
 
 
-def timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+def stop_times(collector: CollectorProcess, agents: Agents) -> None:
+    """From the breaching step's end to RunStopped."""
+    warm_up(agents)
+    for agent, where in (("local", "a rule in the application"), ("remote", "the collector's")):
+        for step_secs in (0.01, 0.05):
+            found = []
+            for _ in range(RUNS):
+                agents.start(agent, step_secs)
+                found.append(agents.stopped())
+            reasons = {(each["stop_reason"], each["connected"]) for each in found}
+            assert reasons == {("budget_cost", True)}, reasons
+            secs = [each["stopped"] - each["breached"] for each in found]
+            steps = [each["steps_past"] for each in found]
+            usd = [each["usd_past"] for each in found]
+            say(f"stop, {where}, steps of {step_secs * 1000:g} ms", secs)
+            line(
+                f"  steps past it: mean {fmean(steps):.2f}, most {max(steps)};"
+                f" {fmean(usd):.3f} USD, most {max(usd):.2f} (0.02 a step)"
+            )
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="agentrun-bench-") as folder:
-        rules = Path(folder) / "rules.yaml"
-        rules.write_text(RULES)
-        with CollectorProcess(Path(folder) / "data", rules_file=rules) as collector:
-            measure(collector)
+def warm_up(agents: Agents) -> None:
+    """The first run connects."""
+    for agent in ("local", "remote") * 3:
+        agents.start(agent, 0.05)
+        agents.stopped()
+        time.sleep(0.2)
 
 
-def measure(collector: CollectorProcess) -> None:
+def stops_by_api(collector: CollectorProcess, agents: Agents) -> None:
+    """From the request to RunStopped, in an agent that takes a step every 10 ms."""
+    warm_up(agents)
+    asker = Asker(collector.ports["api"])
+    answered, stopped = [], []
+    for _ in range(RUNS):
+        run_id = agents.start("endless", 0.01, costs_from=0)
+        time.sleep(0.06)
+        began = time.monotonic()
+        asker.post(f"/v1/runs/{run_id}/stop", reason="bench")
+        answered.append(time.monotonic() - began)
+        stopped.append(agents.stopped()["stopped"] - began)
+    say("POST .../stop, answered", answered)
+    say("POST .../stop, the agent has stopped", stopped)
+
+
+def authorizing(collector: CollectorProcess, agents: Agents) -> None:
+    """Without and beside ingest."""
+    run_id = agents.start("remote", 0.05)
+    agents.stopped()
+    live = uuid.uuid4().hex
+    asker = Asker(collector.ports["api"])
+
+    def ask(tool: str, run: str) -> Callable[[], float]:
+        return lambda: timed(
+            lambda: asker.post("/v1/authorize", kind="tool", run_id=run, tool=tool)
+        )
+
+    say("authorize, allow", times(ask("search", live), CALLS))
+    say("authorize, block (stopped run; recorded)", times(ask("search", run_id), CALLS // 4))
+    with load(collector):
+        beside = f"beside {LOAD_SPANS_PER_SEC} spans/s"
+        say(f"authorize, allow, {beside}", times(ask("search", live), CALLS, pause_secs=0.002))
+        say(f"authorize, block, {beside}", times(ask("search", run_id), CALLS // 5))
+
+
+@contextmanager
+def load(collector: CollectorProcess) -> Iterator[None]:
+    """Spans at a steady rate, until the block ends or `LOAD_SECS` have passed."""
+    process = subprocess.Popen(
+        [
+            sys.executable, "tests/bench/otlp_load.py",
+            "--endpoint", f"127.0.0.1:{collector.ports['grpc']}",
+            "--rate", str(LOAD_SPANS_PER_SEC), "--seconds", str(LOAD_SECS), "--concurrency", "2",
+        ],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        time.sleep(3)  # it builds its runs first
+        yield
+        if process.poll() is not None:
+            line("  (the load ended before)")
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
+def by_hand(collector: CollectorProcess, agents: Agents) -> None:
+    """The stages that the collector's part consists of."""
     asker, talk = Asker(collector.ports["api"]), Talk(collector)
     with Application(collector) as application:
         application.welcome()
@@ -92,16 +230,101 @@ def measure(collector: CollectorProcess) -> None:
             request = traces([a_span(found, n, TOOL, start_ns=now_ns) for n in (1, 2, 3)])
             return timed(lambda: (talk.export(request), application.directive(seen)))
 
-        say("authorize: allow", lambda: timed(lambda: ask(asker, run_id, "search")))
-        say("authorize: block (recorded)", lambda: timed(lambda: ask(asker, run_id, "shell")))
-        say("report up the stream, until it is durable", lambda: timed(report))
-        say("POST .../pause, until the application has it", lambda: timed(direct))
-        say("spans that break a rule, until the application has it", find, FINDINGS)
+        say("report up the stream, until it is durable", times(lambda: timed(report)))
+        say("POST .../pause, until the application has it", times(lambda: timed(direct)))
+        say("spans that break a rule, until a directive is there", times(find, FINDINGS))
 
 
-def ask(asker: Asker, run_id: str, tool: str) -> None:
-    asker.post("/v1/authorize", kind="tool", run_id=run_id, tool=tool)
+def rules_per_step() -> None:
+    """In the application: the processor with the default rules, and without any."""
+    cases = {}
+    for name, rules in (("none", None), ("default", {})):
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(agentrun.AgentRunSpanProcessor(rules=rules))
+        cases[name] = provider
+    found: dict[tuple[str, str], float] = {}
+    for _ in range(RULE_ROUNDS):
+        for name, provider in cases.items():
+            agentrun.uninstall()
+            agentrun.install(tracer_provider=provider, live=False, control=False, guard=False)
+            number = 0
+
+            def tool() -> None:
+                nonlocal number
+                number += 1
+                with agentrun.tool("search", arguments={"page": number}) as step:
+                    step.result(number)
+
+            def model() -> None:
+                with agentrun.model("gpt-4.1", provider="openai") as step:
+                    step.usage(input_tokens=100, output_tokens=10)
+
+            for kind, case in (("tool step", tool), ("model step", model)):
+                with agentrun.run("bench"):
+                    took = micros(case)
+                found[kind, name] = min(took, found.get((kind, name), took))
+    for kind in ("tool step", "model step"):
+        none, default = found[kind, "none"], found[kind, "default"]
+        line(f"{kind:<12} no rules {none:6.1f} µs, default rules {default:6.1f} µs:"
+             f" {default - none:.1f} µs a step")  # fmt: skip
+
+
+# ---------------------------------------------------------------------- figures
+
+
+def times(work: Callable[[], float], number: int = RUNS, *, pause_secs: float = 0.0) -> list[float]:
+    found = []
+    for _ in range(number):
+        found.append(work())
+        time.sleep(pause_secs)
+    return found
+
+
+def timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def say(what: str, secs: list[float]) -> None:
+    took = sorted(each * 1000 for each in secs)
+    p99 = took[min(len(took) - 1, len(took) * 99 // 100)]
+    line(f"{what:<58} p50 {median(took):7.2f} ms  p99 {p99:7.2f} ms  most {took[-1]:7.2f} ms")
+
+
+def line(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+SECTIONS: Final = {
+    "stop": stop_times,
+    "api": stops_by_api,
+    "authorize": authorizing,
+    "spans": by_hand,
+}
+
+
+def main(words: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--section", action="append", choices=(*SECTIONS, "rules"))
+    wanted = parser.parse_args(words).section or [*SECTIONS, "rules"]
+    if set(wanted) & SECTIONS.keys():
+        with tempfile.TemporaryDirectory(prefix="agentrun-bench-") as folder:
+            rules, local = Path(folder) / "rules.yaml", Path(folder) / "local.json"
+            rules.write_text(RULES)
+            local.write_text(json.dumps(LOCAL_RULES))
+            with CollectorProcess(Path(folder) / "data", rules_file=rules) as collector:
+                agents = Agents(collector, local)
+                try:
+                    for name in wanted:
+                        if name in SECTIONS:
+                            SECTIONS[name](collector, agents)
+                finally:
+                    agents.close()
+    if "rules" in wanted:
+        rules_per_step()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
