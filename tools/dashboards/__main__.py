@@ -15,6 +15,7 @@ from tools.dashboards.cost import COST
 from tools.dashboards.fleet import FLEET
 from tools.dashboards.multi import MULTI
 from tools.dashboards.page import PAGE, page
+from tools.dashboards.rules import RULES
 from tools.dashboards.run import RUN
 from tools.dashboards.runs import RUNS
 from tools.dashboards.tools import TOOLS
@@ -26,6 +27,7 @@ DASHBOARDS: Final[tuple[Dashboard, ...]] = (
     RUNS,
     RUN,
     COST,
+    RULES,
     TOOLS,
     VERSIONS,
     MULTI,

@@ -129,5 +129,10 @@ GROUPS: Final[Mapping[str, tuple[Alert, ...]]] = {
         Alert(name="alert-duration", above=2, for_="10m", dashboard="agentrun-tools"),
         Alert(name="alert-lost", above=0, dashboard="agentrun-runs"),
     ),
+    "cost-and-rules": (
+        Alert(name="alert-cost-spike", above=3, severity="critical", dashboard="agentrun-cost"),
+        Alert(name="alert-budget", above=0.8, for_="1m", dashboard="agentrun-cost"),
+        Alert(name="alert-loops", above=0, for_="1m", dashboard="agentrun-rules"),
+    ),
 }
 """File in `dashboards/alerting` -> its rules."""
