@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help run test check lint bench golden docs dashboards fmt changelog constraints prices proto semconv wheel clean
+.PHONY: help run test check lint bench golden docs dashboards frameworks fmt changelog constraints prices proto semconv wheel clean
 .DEFAULT_GOAL := help
 
 help: ## list these verbs
@@ -38,6 +38,9 @@ docs: .venv/.dev dashboards ## write the generated pages of docs/, schemas and d
 
 dashboards: .venv/.dev ## write dashboards/json from tools/dashboards and dashboards/queries
 	$(BIN)/python -m tools.dashboards
+
+frameworks: .venv/.dev ## play agents of real frameworks and record it in docs/enforcement.md
+	$(BIN)/python -m tests.frameworks.enforcement --write $(ARGS)
 
 fmt: .venv/.dev ## format, and repair what ruff can
 	$(BIN)/ruff format .

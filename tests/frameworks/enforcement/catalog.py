@@ -44,6 +44,7 @@ FRAMEWORKS: Final = (
     ),
     Framework(
         name="pydanticai",
+        stage=2,
         title="pydantic-ai",
         instrumentation="its own",
         packages=("pydantic-ai-slim",),
@@ -51,6 +52,7 @@ FRAMEWORKS: Final = (
     ),
     Framework(
         name="openaiagents",
+        stage=2,
         title="OpenAI Agents",
         instrumentation="openinference-instrumentation-openai-agents",
         packages=("openai-agents", "openinference-instrumentation-openai-agents"),

@@ -1,4 +1,4 @@
-"""The second stage of CI: frameworks that take long to install, as far as time allows.
+"""The second stage of CI: the frameworks that the test suite leaves out, as far as time allows.
 
     python -m tests.frameworks.enforcement.stage [--secs 300] [NAME]...
 
@@ -17,9 +17,10 @@ from typing import Final
 from tests.frameworks.enforcement.catalog import FRAMEWORKS
 from tests.frameworks.environment import NotInstalledError, python
 
-__all__ = ["STAGE", "main"]
+__all__ = ["CHOSEN", "main"]
 
-STAGE: Final = "AGENTRUN_TEST_STAGE"
+CHOSEN: Final = "AGENTRUN_TEST_FRAMEWORKS"
+"""Names of frameworks that the tests play, with commas; by default those of the first stage."""
 PLAY_SECS: Final = 45.0
 """What playing a framework takes, at most, and what must be left to begin it."""
 TESTS: Final = "tests/frameworks/enforcement/test_enforcement.py"
@@ -40,11 +41,10 @@ def main(names: list[str], secs: float) -> int:
             say(f"{framework.title}: skipped: {error}")
             continue
         left = deadline - time.monotonic()
-        command = [sys.executable, "-m", "pytest", "-q", TESTS, "-k", f"{framework.name}"]
+        command = [sys.executable, "-m", "pytest", "-q", TESTS]
+        environment = {**os.environ, CHOSEN: framework.name}
         try:
-            done = subprocess.run(
-                command, env={**os.environ, STAGE: "2"}, timeout=max(left, PLAY_SECS), check=False
-            )
+            done = subprocess.run(command, env=environment, timeout=left, check=False)
         except subprocess.TimeoutExpired:
             say(f"{framework.title}: skipped: it was not done within {secs:.0f} s")
             continue

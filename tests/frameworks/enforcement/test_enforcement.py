@@ -10,13 +10,14 @@ import os
 
 import pytest
 
-from tests.frameworks.enforcement import outcome, scenarios
+from tests.frameworks.enforcement import outcome, page, scenarios
 from tests.frameworks.enforcement.catalog import FRAMEWORKS, Framework, plays
 from tests.frameworks.enforcement.conftest import Plays
 from tests.frameworks.enforcement.session import OFFLINE
-from tests.frameworks.enforcement.stage import STAGE
+from tests.frameworks.enforcement.stage import CHOSEN
 
-HERE = [each for each in FRAMEWORKS if each.stage == int(os.environ.get(STAGE, "1"))]
+NAMES = os.environ.get(CHOSEN, "").split(",")
+HERE = [each for each in FRAMEWORKS if each.name in NAMES or (NAMES == [""] and each.stage == 1)]
 PLAYS = [
     pytest.param(framework, scenario, mode, id=f"{framework.name}-{scenario}-{mode}")
     for framework in HERE
@@ -63,8 +64,14 @@ def test_what_was_decided_happens(
         assert (after["status"], after["agent_name"]) == ("completed", "next")
 
 
+def test_the_page_says_what_was_recorded() -> None:
+    """And says when it is stale: `python -m tests.frameworks.enforcement.page` writes it."""
+    assert page.PAGE.read_text(encoding="utf-8") == page.page()
+    assert all(outcome.read(framework) is not None for framework in FRAMEWORKS)
+
+
 @pytest.mark.parametrize("framework", HERE, ids=lambda framework: framework.name)
-def test_the_page_says_what_happened(framework: Framework, play_of: Plays) -> None:
-    """docs/enforcement.md is written from what was recorded: `python -m
+def test_what_was_recorded_happens(framework: Framework, play_of: Plays) -> None:
+    """Which exception arrives and which gate refuses, and in which versions: `python -m
     tests.frameworks.enforcement --write NAME` records it anew."""
     assert outcome.outcomes(play_of(framework.name)) == outcome.read(framework)

@@ -81,11 +81,13 @@ def plain(reply: Any) -> Message:
 
 
 def together(chunks: Iterable[Any]) -> Message:
-    """The message of a stream; the scripted model sends it whole."""
-    said = next(choice.delta for chunk in chunks for choice in chunk.choices)
-    message: Message = said.model_dump(exclude_none=True)
-    for each in message.get("tool_calls", ()):
-        del each["index"]
+    """The message of a stream; the scripted model sends each tool call in one piece."""
+    message: Message = {"role": "assistant", "content": None}
+    for delta in (choice.delta for chunk in chunks for choice in chunk.choices):
+        message["content"] = delta.content or message["content"]
+        for call in delta.tool_calls or ():
+            asked = call.model_dump(exclude_none=True, exclude={"index"})
+            message.setdefault("tool_calls", []).append(asked)
     return message
 
 
