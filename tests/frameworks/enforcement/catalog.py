@@ -31,6 +31,8 @@ class Framework:
     """Modes in which a rule's approval cannot wait -> why: the rule's `pause_fallback` acts."""
     returns: Mapping[str, str] = field(default_factory=dict)
     """`scenario/mode` or mode -> why nothing is raised although the run was stopped."""
+    models_more: int = 0
+    """Model calls beside those of the script: of the leader of a team."""
 
 
 IN_LOOP: Final = "the framework begins tool calls in an event loop, which waiting would block"
@@ -65,6 +67,83 @@ FRAMEWORKS: Final = (
         instrumentation="opentelemetry-instrumentation-openai-v2",
         packages=("openai", "opentelemetry-instrumentation-openai-v2"),
         leaves_out={"bare": "every model call is a trace of its own: nothing makes them one run"},
+    ),
+    Framework(
+        name="strands",
+        stage=2,
+        title="Strands",
+        instrumentation="its own",
+        packages=("strands-agents",),
+        environment="strands",
+        modes=("sync", "async", "astream"),
+        falls_back=dict.fromkeys(("sync", "async", "astream"), IN_LOOP),
+    ),
+    Framework(
+        name="strandsgraph",
+        stage=2,
+        title="Strands Graph",
+        instrumentation="its own",
+        packages=("strands-agents",),
+        environment="strands",
+        modes=("sync", "async"),
+        leaves_out={"bare": "nothing tells the application that there was a stop"},
+        falls_back=dict.fromkeys(("sync", "async"), IN_LOOP),
+        returns=dict.fromkeys(
+            ("sync", "async"),
+            "the graph drops what is no `Exception` of a node and returns without its result; the "
+            "collector has the run as killed, and `run.status` says so",
+        ),
+    ),
+    Framework(
+        name="agno",
+        stage=2,
+        title="agno",
+        instrumentation="openinference-instrumentation-agno",
+        packages=("agno", "openinference-instrumentation-agno"),
+        environment="strands",
+        falls_back=dict.fromkeys(("async", "astream"), IN_LOOP),
+    ),
+    Framework(
+        name="agnoteam",
+        stage=2,
+        title="agno team",
+        instrumentation="openinference-instrumentation-agno",
+        packages=("agno", "openinference-instrumentation-agno"),
+        environment="strands",
+        modes=("sync", "stream", "async"),
+        falls_back={"async": IN_LOOP},
+        models_more=1,
+    ),
+    Framework(
+        name="llamaindex",
+        stage=2,
+        title="LlamaIndex",
+        instrumentation="openinference-instrumentation-llama-index",
+        packages=("llama-index-core", "openinference-instrumentation-llama-index"),
+        environment="strands",
+        modes=("async", "astream"),
+        leaves_out={
+            "approval": "its instrumentation swallows what the start of a tool call raises; the "
+            "rule acts at the next model call. Ask inside of the tool, or make it an "
+            "`agentrun.tool`, whose start is refused"
+        },
+    ),
+    Framework(
+        name="crewai",
+        stage=2,
+        title="CrewAI",
+        instrumentation="openinference-instrumentation-crewai, and of the OpenAI client",
+        packages=(
+            "crewai",
+            "openinference-instrumentation-crewai",
+            "openinference-instrumentation-openai",
+        ),
+        environment="crewai",
+        modes=("sync", "stream", "async"),
+        leaves_out={
+            "bare/async": "nothing makes a span of `akickoff`, so that every call is a trace of "
+            "its own; `kickoff` in a thread has one"
+        },
     ),
 )
 

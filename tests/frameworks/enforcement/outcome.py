@@ -22,10 +22,11 @@ def outcomes(played: Played) -> dict[str, Any]:
     gate refused."""
     found = {}
     for key, result in played.results.items():
-        name = key.partition("/")[0]
+        name, _, mode = key.partition("/")
+        falls_back = name == "approval" and mode in played.framework.falls_back
         if result["stop"]:
             how = "stopped"
-        elif scenarios.by_name(name).stop_reason:
+        elif scenarios.by_name(name).stop_reason or falls_back:
             how = "returned" if not result["error"] else "failed"
         else:
             how = "finished" if not result["error"] else "failed"

@@ -51,17 +51,21 @@ def test_what_was_decided_happens(
         assert result["stopped_id"] == result["run_id"]
         assert result["gate"] in ("span", "guard", "step")
     if stop_reason:
-        assert played.models[key] <= (1 if falls_back else scenario.models_max)
+        models_max = 1 if falls_back else scenario.models_max
+        assert played.models[key] <= models_max + framework.models_more
         assert result["tools"] <= (0 if falls_back else scenario.tools_max)
 
-    following = result["next"]
-    assert (following["error"], following["answer"]) == ("", "done"), following
+    others = [result[each] for each in ("other", "next") if each in result]
+    for other in others:
+        assert (other["error"], other["answer"]) == ("", "done"), other
     if name not in OFFLINE:
         run = played.documents[result["run_id"]]["run"]
         status = "killed" if stop_reason else "completed"
         assert (run["status"], run["stop_reason"]) == (status, stop_reason or "completed")
-        after = played.documents[following["run_id"]]["run"]
-        assert (after["status"], after["agent_name"]) == ("completed", "next")
+        if name == "budget":  # overdrawn by the step that went past the limit, and no more
+            assert run["cost_usd"] == pytest.approx(5 * scenarios.CALL_USD)
+        for other in others:
+            assert played.documents[other["run_id"]]["run"]["status"] == "completed"
 
 
 def test_the_page_says_what_was_recorded() -> None:

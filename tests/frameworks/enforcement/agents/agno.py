@@ -1,4 +1,4 @@
-"""agno under openinference-instrumentation-agno: single agents, and a team of two that delegates."""
+"""agno under openinference-instrumentation-agno."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any, Final
 
 from agno.agent import Agent
 from agno.models.openai import OpenAIChat
+from agno.run.agent import RunEvent
+from agno.run.team import TeamRunEvent
+from agno.team import Team
 from openinference.instrumentation.agno import AgnoInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 
@@ -14,27 +17,44 @@ from tests.frameworks.model import MODEL
 
 MODES: Final = {"sync": False, "stream": False, "async": True, "astream": True}
 
+CONTENT: Final = (TeamRunEvent.run_content, RunEvent.run_content)
+
 
 def instrument(provider: TracerProvider) -> None:
     AgnoInstrumentor().instrument(tracer_provider=provider)
 
 
+def model(model_url: str) -> OpenAIChat:
+    return OpenAIChat(id=MODEL, base_url=model_url, api_key="none")
+
+
 def build(mode: str, model_url: str, tools: list[Callable[[str], Any]]) -> Callable[[str], Any]:
-    def agent() -> Agent:
-        model = OpenAIChat(id=MODEL, base_url=model_url, api_key="none")
-        return Agent(name="finder", model=model, tools=list(tools), telemetry=False)
+    agent = Agent(name="finder", model=model(model_url), tools=list(tools), telemetry=False)
+    return calls(agent)[mode]
+
+
+def calls(agent: Agent | Team) -> dict[str, Callable[[str], Any]]:
+    """Mode -> how an agent, or a team of them, is asked."""
 
     def sync(question: str) -> str:
-        return str(agent().run(question).content)
+        return str(agent.run(question).content)
 
     def stream(question: str) -> str:
-        return "".join(str(event.content or "") for event in agent().run(question, stream=True))
+        return answer(list(agent.run(question, stream=True)))
 
     async def asynchronous(question: str) -> str:
-        return str((await agent().arun(question)).content)
+        return str((await agent.arun(question)).content)
 
     async def astream(question: str) -> str:
-        events = agent().arun(question, stream=True)
-        return "".join([str(event.content or "") async for event in events])
+        return answer([event async for event in agent.arun(question, stream=True)])
 
-    return {"sync": sync, "stream": stream, "async": asynchronous, "astream": astream}[mode]
+    return {"sync": sync, "stream": stream, "async": asynchronous, "astream": astream}
+
+
+def answer(events: list[Any]) -> str:
+    """What the leader of a team said, else the agent."""
+    said: dict[str, str] = {}
+    for event in events:
+        if event.event in CONTENT:
+            said[event.event] = said.get(event.event, "") + str(event.content or "")
+    return said.get(CONTENT[0]) or said.get(CONTENT[1], "")

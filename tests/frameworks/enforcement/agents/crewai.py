@@ -1,4 +1,5 @@
-"""CrewAI under openinference-instrumentation-crewai, its model calls under that of the OpenAI client."""
+"""CrewAI under openinference-instrumentation-crewai, and its model calls under that of OpenAI's
+client."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from tests.frameworks.enforcement.scenarios import ROUNDS_MAX
 from tests.frameworks.model import MODEL
 
-MODES: Final = {"sync": False, "stream": False, "async": True, "thread": True}
+MODES: Final = {"sync": False, "stream": False, "async": True}
 SYNC_TOOLS: Final = True
 
 
@@ -38,10 +39,7 @@ def build(mode: str, model_url: str, tools: list[Callable[[str], Any]]) -> Calla
     def sync(question: str) -> str:
         return str(crew(question).kickoff())
 
-    async def thread(question: str) -> str:
-        return str(await crew(question).kickoff_async())
-
     async def asynchronous(question: str) -> str:
         return str(await crew(question).akickoff())
 
-    return {"sync": sync, "stream": sync, "async": asynchronous, "thread": thread}[mode]
+    return {"sync": sync, "stream": sync, "async": asynchronous}[mode]

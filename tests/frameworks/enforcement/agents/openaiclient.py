@@ -81,14 +81,16 @@ def plain(reply: Any) -> Message:
 
 
 def together(chunks: Iterable[Any]) -> Message:
-    """The message of a stream; the scripted model sends each tool call in one piece."""
-    message: Message = {"role": "assistant", "content": None}
-    for delta in (choice.delta for chunk in chunks for choice in chunk.choices):
-        message["content"] = delta.content or message["content"]
-        for call in delta.tool_calls or ():
-            asked = call.model_dump(exclude_none=True, exclude={"index"})
-            message.setdefault("tool_calls", []).append(asked)
-    return message
+    """The message of a stream; the scripted model sends its parts whole."""
+    deltas = [choice.delta for chunk in chunks for choice in chunk.choices]
+    said = [delta.model_dump(exclude_none=True) for delta in deltas]
+    message: Message = {"role": "assistant"}
+    if content := "".join(each.get("content", "") for each in said):
+        message["content"] = content
+    calls = [call for each in said for call in each.get("tool_calls", ())]
+    for call in calls:
+        del call["index"]
+    return {**message, "tool_calls": calls} if calls else message
 
 
 def results(asked: list[Any], found: Iterable[str]) -> list[Message]:
