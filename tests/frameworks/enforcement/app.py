@@ -13,9 +13,10 @@ import asyncio
 import importlib
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,16 @@ import httpx
 from opentelemetry import trace
 
 import otel_agentrun as agentrun
-from tests.frameworks.enforcement.scenarios import LOCAL_RULES, SCENARIOS, Scenario, by_name
+from tests.frameworks.enforcement.scenarios import (
+    BESIDE_ROUNDS,
+    LOCAL_RULES,
+    SCENARIOS,
+    Scenario,
+    by_name,
+)
 
 NEXT = Scenario(name="next", says="the run after it", rounds=1, has_rules=False)
+BESIDE = Scenario(name="other", says="the run beside it", rounds=BESIDE_ROUNDS)
 GATES = {"processor.py": "span", "guard.py": "guard", "agent_step.py": "step"}
 """Module of ours that the exception came through -> what refused to go on: where a span started,
 where a request was to be sent, or a step of ours itself."""
@@ -112,35 +120,51 @@ class Player:
         return self._built[mode]
 
     def play(self, scenario: Scenario, mode: str) -> dict[str, Any]:
-        """A run, and another one after it in the same thread (and event loop)."""
+        """A run, where the scenario says so another one beside it, and one after it in the same
+        thread (and event loop)."""
         agent = self.agent(mode)
         began = time.monotonic()
-        runs: list[dict[str, Any]] = []
+        runs: dict[str, dict[str, Any]] = {}
+        plays = [scenario, *([BESIDE] if scenario.name == "beside" else []), NEXT]
+        attempts = [self._attempt(each, f"{scenario.name}/{mode}", runs) for each in plays]
         if self.agents.MODES[mode]:
 
-            async def both() -> None:
-                for each in (scenario, NEXT):
-                    with self._attempt(each, f"{scenario.name}/{mode}", runs) as attempt:
-                        await attempt.run_async(agent)
+            async def one(each: AbstractContextManager[Attempt]) -> None:
+                with each as attempt:
+                    await attempt.run_async(agent)
 
-            asyncio.run(both())
+            async def all_of_them() -> None:
+                await asyncio.gather(*map(one, attempts[:-1]))
+                await one(attempts[-1])
+
+            asyncio.run(all_of_them())
         else:
-            for each in (scenario, NEXT):
-                with self._attempt(each, f"{scenario.name}/{mode}", runs) as attempt:
+
+            def run(each: AbstractContextManager[Attempt]) -> None:
+                with each as attempt:
                     attempt.run(agent)
-        result, following = runs
-        return {**result, "next": following, "secs": round(time.monotonic() - began, 3)}
+
+            beside = [threading.Thread(target=run, args=[each]) for each in attempts[1:-1]]
+            for thread in beside:
+                thread.start()
+            run(attempts[0])
+            for thread in beside:
+                thread.join()
+            run(attempts[-1])
+        result = runs.pop(scenario.name)
+        return {**result, **runs, "secs": round(time.monotonic() - began, 3)}
 
     @contextmanager
     def _attempt(
-        self, scenario: Scenario, play: str, runs: list[dict[str, Any]]
+        self, scenario: Scenario, play: str, runs: dict[str, dict[str, Any]]
     ) -> Iterator[Attempt]:
-        """What comes out of it is the next of `runs`, and never an exception."""
+        """What comes out of it is in `runs`, and never an exception."""
         assert self.installed.processor is not None
         self.installed.processor.use_rules(LOCAL_RULES if scenario.has_rules else None)
-        self.stage.begin(scenario)
-        is_next = scenario is NEXT
-        attempt = Attempt(scenario, f"{play}/next" if is_next else play, self.model_url)
+        if scenario is not BESIDE:
+            self.stage.begin(scenario)
+        name = f"{play}/{scenario.name}" if scenario in (BESIDE, NEXT) else play
+        attempt = Attempt(scenario, name, self.model_url)
         error: BaseException | None = None
         try:
             yield attempt
@@ -148,7 +172,7 @@ class Player:
             if isinstance(raised, KeyboardInterrupt | SystemExit):
                 raise
             error = raised
-        runs.append({**attempt.found(error), "tools": self.stage.calls})
+        runs[scenario.name] = {**attempt.found(error), "tools": self.stage.calls}
 
 
 class Attempt:

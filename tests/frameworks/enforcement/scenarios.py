@@ -5,10 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["COLLECTOR_RULES", "LOCAL_RULES", "ROUNDS_MAX", "SCENARIOS", "Scenario", "by_name"]
+__all__ = [
+    "BESIDE_ROUNDS",
+    "COLLECTOR_RULES",
+    "LOCAL_RULES",
+    "ROUNDS_MAX",
+    "SCENARIOS",
+    "Scenario",
+    "by_name",
+]
 
 ROUNDS_MAX: Final = 200
 """Model calls with a tool call each that a script asks for at most."""
+BESIDE_ROUNDS: Final = 6
 CALL_USD: Final = 0.00021
 """Of one call of the scripted model."""
 
@@ -61,6 +70,11 @@ SCENARIOS: Final = (
         name="bare", says="the same without `agentrun.run()` around it",
         same_from=0, has_run=False, stop_reason="loop_detected", rule="same-call",
         models_max=4, tools_max=4,
+    ),
+    Scenario(
+        name="beside", says="the same while another run of the agent goes on beside it to its end",
+        same_from=0, stop_reason="loop_detected", rule="same-call",
+        models_max=4, tools_max=4 + BESIDE_ROUNDS,
     ),
     Scenario(
         name="budget", says="a local cost budget stops it at the first step past the limit",

@@ -132,8 +132,8 @@ def play(name: str, folder: Path) -> Played:
         application.hear()
         outside.talk.settle()
         for result in played.results.values():
-            for run_id in (result["run_id"], result["next"]["run_id"]):
-                if run_id:
+            for each in (result, result["next"], result.get("other", {})):
+                if run_id := each.get("run_id"):
                     played.documents[run_id] = collector.get(f"/v1/runs/{run_id}")
         for scenario, mode in (each for each in todo if each[0] in OFFLINE):
             _play(played, application, outside, scenario, mode)
