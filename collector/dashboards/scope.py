@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from collector.dashboards.macros import quoted
+from collector.dashboards.retrievals import retrievals
 from collector.dashboards.versions import COMPLAINT, EVERY_VERSION, VERSIONS
 
 RUNS: Final[Mapping[str, str]] = {
@@ -165,6 +166,7 @@ FRAGMENTS: Final[Mapping[str, str]] = {
     "$each_run_filters": _run_filters(),
     **{f"$level.{column}": _of_level(column) for column in _TOTALS},
     "$step_filters": _step_filters(),
+    "$retrievals": retrievals(_step_filters()),
     "$budget_own": _budget_own(),
 }
 """What a query file writes -> what stands in its panel.  `$level.Steps` is the column or its total,

@@ -25,7 +25,7 @@ def are_you_open(day: str) -> str:
     return f"On {day} we are open {opening_hours(day)}."
 
 
-@agentrun.retrieve("shop-policies", top_k=2)
+@agentrun.retrieve("shop-policies", top_k=2, filters={"lang": "en"})
 def search_policies(query: str) -> list[shop.Document]:
     """A search that gives documents, best first."""
     return shop.policies(query)

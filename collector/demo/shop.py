@@ -12,15 +12,25 @@ Document = dict[str, Any]
 Tool = Callable[..., Any]
 
 POLICIES: Final[tuple[Document, ...]] = (
-    {"id": "refunds-3", "score": 0.91, "snippet": "Refunds go to the card that paid, in 5 days."},
-    {"id": "returns-1", "score": 0.77, "snippet": "Unused parts can be returned for 30 days."},
+    {
+        "id": "refunds-3",
+        "score": 0.91,
+        "version": "2026-03-02",
+        "snippet": "Refunds go to the card that paid, in 5 days.",
+    },
+    {
+        "id": "returns-1",
+        "score": 0.77,
+        "version": "2023-11-20",
+        "snippet": "Unused parts can be returned for 30 days.",
+    },
 )
 
 
 def policies(query: str) -> list[Document]:
-    """What the shop has written down about `query`, best first."""
+    """What the shop has written down about `query`, best first; nothing about repairs."""
     time.sleep(TOOL_SECS)
-    return list(POLICIES)
+    return [] if "repair" in query else list(POLICIES)
 
 
 class Shop:

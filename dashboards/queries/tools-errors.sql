@@ -19,7 +19,10 @@ FROM
 (
     SELECT
         ToolName AS tool,
-        if(Labels['tool_version'] != '', Labels['tool_version'], Labels['tool_contract_version']) AS version,
+        multiIf(
+            Labels['tool_version'] != '', Labels['tool_version'],
+            Labels['tool_contract_version'] != '', concat('contracts ', Labels['tool_contract_version']),
+            run.ToolContractVersion != '', concat('contracts ', run.ToolContractVersion), 'not told') AS version,
         multiIf(Status NOT IN ('error', 'timeout'), '', ErrorType = '', 'not told', ErrorType) AS error,
         count() AS errors,
         errors / sum(errors) OVER (PARTITION BY tool, version) AS share_of_calls,
@@ -32,7 +35,14 @@ FROM
         )) / nullIf(runs, 0) AS fatal,
         argMaxIf(ErrorMessage, Timestamp, error != '') AS message,
         argMaxIf(RunId, Timestamp, error != '') AS run_id
-    FROM $database.steps
+    FROM $database.steps AS step_
+    LEFT JOIN
+    (
+        SELECT RunId, GroupId, ToolContractVersion
+        FROM $database.runs
+        WHERE StartTime >= $__fromTime - INTERVAL 1 DAY AND StartTime <= $__toTime
+          AND ToolContractVersion != ''
+    ) AS run USING (RunId, GroupId)
     WHERE $__timeFilter(Timestamp)
       AND Kind = 'tool' AND Counted
       AND $step_filters

@@ -15,6 +15,7 @@ from tools.dashboards.cost import COST
 from tools.dashboards.fleet import FLEET
 from tools.dashboards.multi import MULTI
 from tools.dashboards.page import PAGE, page
+from tools.dashboards.retrieval import RETRIEVAL
 from tools.dashboards.rules import RULES
 from tools.dashboards.run import RUN
 from tools.dashboards.runs import RUNS
@@ -29,6 +30,7 @@ DASHBOARDS: Final[tuple[Dashboard, ...]] = (
     COST,
     RULES,
     TOOLS,
+    RETRIEVAL,
     VERSIONS,
     MULTI,
     COLLECTOR,
