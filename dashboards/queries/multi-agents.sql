@@ -20,27 +20,6 @@
 --   detail__steps: {unit: short, label: Steps per run, decimals: 1}
 --   detail__retries: {unit: short, label: Retries per run, decimals: 2}
 --   detail__failure: {unit: text, label: Most frequent failure}
-WITH
-    tasks AS
-    (
-        SELECT RunId, Status, CostUsdTotal, DurationMs
-        FROM $database.runs
-        WHERE $__timeFilter(StartTime)
-          AND ParentRunId = ''
-          AND notEmpty(ChildRunIds)
-          AND $run_filters
-    ),
-    members AS
-    (
-        SELECT
-            RunId, RootRunId, ParentRunId, StartTime, Status, StopReason, FailureMode, ErrorType, AgentRole,
-            Trigger, DurationMs, CostUsd, Steps, Retries, Handoffs,
-            multiIf(AgentName != '', AgentName, WorkflowName != '', WorkflowName, ServiceName != '', ServiceName, 'unnamed') AS agent,
-            Status IN ('failed', 'killed', 'timed_out') AS failed
-        FROM $database.runs
-        WHERE StartTime >= $__fromTime AND StartTime <= $__toTime + INTERVAL 1 DAY
-          AND RootRunId IN (SELECT RunId FROM tasks)
-    )
 SELECT
     name AS id,
     name AS title,
@@ -60,19 +39,29 @@ SELECT
 FROM
 (
     SELECT
-        agent AS name,
+        multiIf(AgentName != '', AgentName, WorkflowName != '', WorkflowName, ServiceName != '', ServiceName, 'unnamed') AS name,
         arrayStringConcat(arraySort(groupUniqArrayIf(3)(toString(AgentRole), AgentRole != '')), ', ') AS role,
         count() AS runs,
         quantile(0.95)(DurationMs) AS p95,
         countIf(Status = 'completed') AS completed,
-        countIf(failed) AS broken,
+        countIf(Status IN ('failed', 'killed', 'timed_out')) AS broken,
         uniqExact(RootRunId) AS of_tasks,
         sum(CostUsd) AS cost,
         sumIf(DurationMs, ParentRunId != '') AS busy,
         avg(Steps) AS steps,
         avg(Retries) AS retries,
         topKIf(1)(FailureMode, FailureMode != '')[1] AS failure
-    FROM members
+    FROM $database.runs
+    WHERE StartTime >= $__fromTime AND StartTime <= $__toTime + INTERVAL 1 DAY
+      AND RootRunId IN
+      (
+          SELECT RunId
+          FROM $database.runs
+          WHERE $__timeFilter(StartTime)
+            AND ParentRunId = ''
+            AND notEmpty(ChildRunIds)
+            AND $run_filters
+      )
     GROUP BY name
 )
 ORDER BY mainstat DESC, id

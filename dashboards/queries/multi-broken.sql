@@ -17,47 +17,53 @@
 --   last_at: {unit: time, label: Last, width: 180}
 --   run_id: {unit: text, label: Last run, link: run}
 WITH
-    tasks AS
-    (
-        SELECT RunId, Status, CostUsdTotal, DurationMs
-        FROM $database.runs
-        WHERE $__timeFilter(StartTime)
-          AND ParentRunId = ''
-          AND notEmpty(ChildRunIds)
-          AND $run_filters
-    ),
-    members AS
+    families AS
     (
         SELECT
-            RunId, RootRunId, ParentRunId, StartTime, Status, StopReason, FailureMode, ErrorType, AgentRole,
-            Trigger, DurationMs, CostUsd, Steps, Retries, Handoffs,
-            multiIf(AgentName != '', AgentName, WorkflowName != '', WorkflowName, ServiceName != '', ServiceName, 'unnamed') AS agent,
-            Status IN ('failed', 'killed', 'timed_out') AS failed
-        FROM $database.runs
-        WHERE StartTime >= $__fromTime AND StartTime <= $__toTime + INTERVAL 1 DAY
-          AND RootRunId IN (SELECT RunId FROM tasks)
+            RootRunId,
+            anyIf(agent, is_root) AS root_agent,
+            anyIf(failed, is_root) AS root_failed,
+            anyIf(Status, is_root) AS root_status,
+            anyIf(CostUsdTotal, is_root) AS task_cost,
+            mapFromArrays(groupArray(RunId), groupArray(agent)) AS known,
+            groupArrayIf(ParentRunId, failed) AS above_failed,
+            groupArrayIf((RunId, ParentRunId, agent, FailureMode, ErrorType, StartTime), failed) AS failures
+        FROM
+        (
+            SELECT
+                *,
+                multiIf(AgentName != '', AgentName, WorkflowName != '', WorkflowName, ServiceName != '', ServiceName, 'unnamed') AS agent,
+                Status IN ('failed', 'killed', 'timed_out') AS failed,
+                ParentRunId = '' AS is_root
+            FROM $database.runs
+            WHERE StartTime >= $__fromTime AND StartTime <= $__toTime + INTERVAL 1 DAY
+              AND RootRunId IN
+              (
+                  SELECT RunId
+                  FROM $database.runs
+                  WHERE $__timeFilter(StartTime)
+                    AND ParentRunId = ''
+                    AND notEmpty(ChildRunIds)
+                    AND $run_filters
+              )
+        )
+        GROUP BY RootRunId
     )
 SELECT
-    broken.agent AS agent,
-    parent.agent AS started_by,
-    root.agent AS task_of,
-    if(broken.FailureMode = '', 'not told', broken.FailureMode) AS failure_mode,
-    broken.ErrorType AS error,
+    broken.3 AS agent,
+    known[broken.2] AS started_by,
+    root_agent AS task_of,
+    if(broken.4 = '', 'not told', toString(broken.4)) AS failure_mode,
+    toString(broken.5) AS error,
     count() AS runs,
-    uniqExactIf(broken.RootRunId, root.failed) AS task_failed,
-    uniqExactIf(broken.RootRunId, root.Status = 'completed') AS recovered,
-    sumIf(task.CostUsdTotal, root.failed) AS wasted_usd,
-    max(broken.StartTime) AS last_at,
-    argMax(broken.RunId, broken.StartTime) AS run_id
-FROM
-(
-    SELECT * FROM members
-    WHERE failed
-      AND RunId NOT IN (SELECT ParentRunId FROM members WHERE failed)
-) AS broken
-INNER JOIN members AS root ON root.RunId = broken.RootRunId
-INNER JOIN tasks AS task ON task.RunId = broken.RootRunId
-LEFT JOIN members AS parent ON parent.RunId = broken.ParentRunId
+    uniqExactIf(RootRunId, root_failed) AS task_failed,
+    uniqExactIf(RootRunId, root_status = 'completed') AS recovered,
+    sumIf(task_cost, root_failed) AS wasted_usd,
+    max(broken.6) AS last_at,
+    argMax(broken.1, broken.6) AS run_id
+FROM families
+ARRAY JOIN failures AS broken
+WHERE NOT has(above_failed, broken.1)
 GROUP BY agent, started_by, task_of, failure_mode, error
 ORDER BY task_failed DESC, runs DESC, agent
 LIMIT 200

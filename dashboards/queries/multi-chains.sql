@@ -14,46 +14,47 @@
 --   cost_per_task_usd: {unit: currencyUSD, decimals: 4}
 --   run_id: {unit: text, label: Last task, link: run}
 WITH
-    tasks AS
-    (
-        SELECT RunId, Status, CostUsdTotal, DurationMs
-        FROM $database.runs
-        WHERE $__timeFilter(StartTime)
-          AND ParentRunId = ''
-          AND notEmpty(ChildRunIds)
-          AND $run_filters
-    ),
-    members AS
+    families AS
     (
         SELECT
-            RunId, RootRunId, ParentRunId, StartTime, Status, StopReason, FailureMode, ErrorType, AgentRole,
-            Trigger, DurationMs, CostUsd, Steps, Retries, Handoffs,
-            multiIf(AgentName != '', AgentName, WorkflowName != '', WorkflowName, ServiceName != '', ServiceName, 'unnamed') AS agent,
-            Status IN ('failed', 'killed', 'timed_out') AS failed
-        FROM $database.runs
-        WHERE StartTime >= $__fromTime AND StartTime <= $__toTime + INTERVAL 1 DAY
-          AND RootRunId IN (SELECT RunId FROM tasks)
+            RootRunId,
+            anyIf(Status, is_root) AS status,
+            anyIf(DurationMs, is_root) AS task_ms,
+            anyIf(CostUsdTotal, is_root) AS task_cost,
+            count() AS runs,
+            min(StartTime) AS began,
+            arrayMap(one -> one.3, arraySort(groupArray(100)((NOT is_root, StartTime, agent)))) AS agents
+        FROM
+        (
+            SELECT
+                *,
+                multiIf(AgentName != '', AgentName, WorkflowName != '', WorkflowName, ServiceName != '', ServiceName, 'unnamed') AS agent,
+                Status IN ('failed', 'killed', 'timed_out') AS failed,
+                ParentRunId = '' AS is_root
+            FROM $database.runs
+            WHERE StartTime >= $__fromTime AND StartTime <= $__toTime + INTERVAL 1 DAY
+              AND RootRunId IN
+              (
+                  SELECT RunId
+                  FROM $database.runs
+                  WHERE $__timeFilter(StartTime)
+                    AND ParentRunId = ''
+                    AND notEmpty(ChildRunIds)
+                    AND $run_filters
+              )
+        )
+        GROUP BY RootRunId
     )
 SELECT
-    arrayStringConcat(arrayCompact(chained.agents), ' → ') AS chain,
+    arrayStringConcat(arrayCompact(agents), ' → ') AS chain,
     count() AS tasks,
-    avg(chained.runs) AS runs_per_task,
-    countIf(task.Status = 'completed') / nullIf(countIf(task.Status NOT IN ('initiated', 'running', 'paused')), 0) AS success_rate,
-    quantile(0.5)(task.DurationMs) AS duration_p50_ms,
-    quantile(0.95)(task.DurationMs) AS duration_p95_ms,
-    avg(task.CostUsdTotal) AS cost_per_task_usd,
-    argMax(task.RunId, chained.began) AS run_id
-FROM
-(
-    SELECT
-        RootRunId,
-        count() AS runs,
-        min(StartTime) AS began,
-        arrayMap(one -> one.3, arraySort(groupArray(100)((ParentRunId != '', StartTime, agent)))) AS agents
-    FROM members
-    GROUP BY RootRunId
-) AS chained
-INNER JOIN tasks AS task ON task.RunId = chained.RootRunId
+    avg(runs) AS runs_per_task,
+    countIf(status = 'completed') / nullIf(countIf(status NOT IN ('initiated', 'running', 'paused')), 0) AS success_rate,
+    quantile(0.5)(task_ms) AS duration_p50_ms,
+    quantile(0.95)(task_ms) AS duration_p95_ms,
+    avg(task_cost) AS cost_per_task_usd,
+    argMax(RootRunId, began) AS run_id
+FROM families
 GROUP BY chain
 ORDER BY tasks DESC, chain
 LIMIT 100

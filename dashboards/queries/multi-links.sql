@@ -20,25 +20,32 @@
 --   detail__cost_share: {unit: percentunit, label: Share of cost, decimals: 1}
 --   detail__trigger: {unit: text, label: Started by}
 WITH
-    tasks AS
-    (
-        SELECT RunId, Status, CostUsdTotal, DurationMs
-        FROM $database.runs
-        WHERE $__timeFilter(StartTime)
-          AND ParentRunId = ''
-          AND notEmpty(ChildRunIds)
-          AND $run_filters
-    ),
-    members AS
+    families AS
     (
         SELECT
-            RunId, RootRunId, ParentRunId, StartTime, Status, StopReason, FailureMode, ErrorType, AgentRole,
-            Trigger, DurationMs, CostUsd, Steps, Retries, Handoffs,
-            multiIf(AgentName != '', AgentName, WorkflowName != '', WorkflowName, ServiceName != '', ServiceName, 'unnamed') AS agent,
-            Status IN ('failed', 'killed', 'timed_out') AS failed
-        FROM $database.runs
-        WHERE StartTime >= $__fromTime AND StartTime <= $__toTime + INTERVAL 1 DAY
-          AND RootRunId IN (SELECT RunId FROM tasks)
+            RootRunId,
+            mapFromArrays(groupArray(RunId), groupArray((agent, failed))) AS known,
+            groupArrayIf((ParentRunId, agent, Status, DurationMs, CostUsd, toString(Trigger)), NOT is_root) AS children
+        FROM
+        (
+            SELECT
+                *,
+                multiIf(AgentName != '', AgentName, WorkflowName != '', WorkflowName, ServiceName != '', ServiceName, 'unnamed') AS agent,
+                Status IN ('failed', 'killed', 'timed_out') AS failed,
+                ParentRunId = '' AS is_root
+            FROM $database.runs
+            WHERE StartTime >= $__fromTime AND StartTime <= $__toTime + INTERVAL 1 DAY
+              AND RootRunId IN
+              (
+                  SELECT RunId
+                  FROM $database.runs
+                  WHERE $__timeFilter(StartTime)
+                    AND ParentRunId = ''
+                    AND notEmpty(ChildRunIds)
+                    AND $run_filters
+              )
+        )
+        GROUP BY RootRunId
     )
 SELECT
     concat(source, ' → ', target) AS id,
@@ -57,20 +64,21 @@ SELECT
 FROM
 (
     SELECT
-        parent.agent AS source,
-        child.agent AS target,
+        known[child.1].1 AS source,
+        child.2 AS target,
         count() AS runs,
-        countIf(child.Status = 'completed') AS completed,
-        countIf(child.Status NOT IN ('initiated', 'running', 'paused')) AS ended,
-        countIf(child.failed) AS broken,
-        countIf(child.failed AND parent.failed) AS both,
-        quantile(0.5)(child.DurationMs) AS p50,
-        quantile(0.95)(child.DurationMs) AS p95,
-        sum(child.DurationMs) AS busy,
-        sum(child.CostUsd) AS cost,
-        arrayStringConcat(arraySort(groupUniqArrayIf(toString(child.Trigger), child.Trigger != '')), ', ') AS triggers
-    FROM members AS child
-    INNER JOIN members AS parent ON parent.RunId = child.ParentRunId
+        countIf(child.3 = 'completed') AS completed,
+        countIf(child.3 NOT IN ('initiated', 'running', 'paused')) AS ended,
+        countIf(child.3 IN ('failed', 'killed', 'timed_out')) AS broken,
+        countIf(child.3 IN ('failed', 'killed', 'timed_out') AND known[child.1].2) AS both,
+        quantile(0.5)(child.4) AS p50,
+        quantile(0.95)(child.4) AS p95,
+        sum(child.4) AS busy,
+        sum(child.5) AS cost,
+        arrayStringConcat(arraySort(groupUniqArrayIf(child.6, child.6 != '')), ', ') AS triggers
+    FROM families
+    ARRAY JOIN children AS child
+    WHERE mapContains(known, child.1)
     GROUP BY source, target
 )
 ORDER BY mainstat DESC, id

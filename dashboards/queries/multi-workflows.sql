@@ -21,75 +21,73 @@
 --   weakest: {unit: text, label: Most failures in}
 --   weakest_failed: {unit: short, label: Failed there}
 WITH
-    tasks AS
+    families AS
     (
         SELECT
-            RunId, Status, CostUsdTotal, DurationMs,
-            multiIf(WorkflowName != '', WorkflowName, AgentName != '', AgentName, ServiceName != '', ServiceName, 'unnamed') AS workflow
-        FROM $database.runs
-        WHERE $__timeFilter(StartTime)
-          AND ParentRunId = ''
-          AND notEmpty(ChildRunIds)
-          AND $run_filters
-    ),
-    members AS
-    (
-        SELECT
-            RunId, RootRunId, ParentRunId, StartTime, Status, StopReason, FailureMode, ErrorType, AgentRole,
-            Trigger, DurationMs, CostUsd, Steps, Retries, Handoffs,
-            multiIf(AgentName != '', AgentName, WorkflowName != '', WorkflowName, ServiceName != '', ServiceName, 'unnamed') AS agent,
-            Status IN ('failed', 'killed', 'timed_out') AS failed
-        FROM $database.runs
-        WHERE StartTime >= $__fromTime AND StartTime <= $__toTime + INTERVAL 1 DAY
-          AND RootRunId IN (SELECT RunId FROM tasks)
-    ),
-    of_agent AS
-    (
-        SELECT
-            task.workflow AS workflow,
-            member.agent AS agent,
+            RootRunId,
+            anyIf(multiIf(WorkflowName != '', WorkflowName, AgentName != '', AgentName, ServiceName != '', ServiceName, 'unnamed'), is_root) AS task_of,
+            anyIf(Status, is_root) AS status,
+            anyIf(DurationMs, is_root) AS task_ms,
+            anyIf(CostUsdTotal, is_root) AS task_cost,
             count() AS runs,
-            countIf(member.failed) AS failed,
-            sum(member.CostUsd) AS cost,
-            sumIf(member.DurationMs, member.ParentRunId != '') AS busy
-        FROM members AS member
-        INNER JOIN tasks AS task ON task.RunId = member.RootRunId
-        GROUP BY workflow, agent
+            sumMap(map(agent, CostUsd)) AS costs,
+            sumMap(map(agent, if(is_root, 0, DurationMs))) AS times,
+            sumMap(map(agent, toUInt64(failed))) AS failures
+        FROM
+        (
+            SELECT
+                *,
+                multiIf(AgentName != '', AgentName, WorkflowName != '', WorkflowName, ServiceName != '', ServiceName, 'unnamed') AS agent,
+                Status IN ('failed', 'killed', 'timed_out') AS failed,
+                ParentRunId = '' AS is_root
+            FROM $database.runs
+            WHERE StartTime >= $__fromTime AND StartTime <= $__toTime + INTERVAL 1 DAY
+              AND RootRunId IN
+              (
+                  SELECT RunId
+                  FROM $database.runs
+                  WHERE $__timeFilter(StartTime)
+                    AND ParentRunId = ''
+                    AND notEmpty(ChildRunIds)
+                    AND $run_filters
+              )
+        )
+        GROUP BY RootRunId
     ),
-    of_agents AS
+    workflows AS
     (
         SELECT
-            workflow,
-            arrayStringConcat(arraySort(groupUniqArray(20)(agent)), ', ') AS agents,
+            task_of,
+            count() AS tasks,
             sum(runs) AS all_runs,
-            sum(cost) AS all_cost,
-            argMax(agent, (busy, agent)) AS slowest,
-            max(busy) / nullIf(sum(busy), 0) AS slowest_share,
-            if(all_cost > 0, argMax(agent, (cost, agent)), '') AS dearest,
-            max(cost) / nullIf(all_cost, 0) AS dearest_share,
-            max(failed) AS weakest_failed,
-            if(weakest_failed > 0, argMax(agent, (failed, agent)), '') AS weakest
-        FROM of_agent
-        GROUP BY workflow
+            countIf(status = 'completed') / nullIf(countIf(status NOT IN ('initiated', 'running', 'paused')), 0) AS success,
+            quantiles(0.5, 0.95)(task_ms) AS times_of_tasks,
+            sum(task_cost) AS cost,
+            sumMap(costs) AS cost_of,
+            sumMap(times) AS time_of,
+            sumMap(failures) AS failed_of,
+            arrayMax(mapValues(cost_of)) AS most_cost,
+            arrayMax(mapValues(time_of)) AS most_time,
+            arrayMax(mapValues(failed_of)) AS most_failed
+        FROM families
+        GROUP BY task_of
     )
 SELECT
-    task.workflow AS workflow,
-    count() AS tasks,
-    any(inside.agents) AS agents,
-    any(inside.all_runs) / tasks AS runs_per_task,
-    countIf(task.Status = 'completed') / nullIf(countIf(task.Status NOT IN ('initiated', 'running', 'paused')), 0) AS success_rate,
-    quantile(0.5)(task.DurationMs) AS duration_p50_ms,
-    quantile(0.95)(task.DurationMs) AS duration_p95_ms,
-    sum(task.CostUsdTotal) AS cost_usd,
-    cost_usd / tasks AS cost_per_task_usd,
-    any(inside.slowest) AS slowest,
-    any(inside.slowest_share) AS slowest_share,
-    any(inside.dearest) AS dearest,
-    any(inside.dearest_share) AS dearest_share,
-    any(inside.weakest) AS weakest,
-    any(inside.weakest_failed) AS weakest_failed
-FROM tasks AS task
-INNER JOIN of_agents AS inside ON inside.workflow = task.workflow
-GROUP BY workflow
+    task_of AS workflow,
+    tasks,
+    arrayStringConcat(arraySort(mapKeys(cost_of)), ', ') AS agents,
+    all_runs / tasks AS runs_per_task,
+    success AS success_rate,
+    times_of_tasks[1] AS duration_p50_ms,
+    times_of_tasks[2] AS duration_p95_ms,
+    cost AS cost_usd,
+    cost / tasks AS cost_per_task_usd,
+    if(most_time > 0, mapKeys(time_of)[indexOf(mapValues(time_of), most_time)], '') AS slowest,
+    most_time / nullIf(arraySum(mapValues(time_of)), 0) AS slowest_share,
+    if(most_cost > 0, mapKeys(cost_of)[indexOf(mapValues(cost_of), most_cost)], '') AS dearest,
+    most_cost / nullIf(arraySum(mapValues(cost_of)), 0) AS dearest_share,
+    if(most_failed > 0, mapKeys(failed_of)[indexOf(mapValues(failed_of), most_failed)], '') AS weakest,
+    most_failed AS weakest_failed
+FROM workflows
 ORDER BY tasks DESC, workflow
 LIMIT 200

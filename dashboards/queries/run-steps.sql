@@ -1,6 +1,6 @@
 -- title: Steps
 -- description: Every step in order, child runs linked. Counted steps are plan, model, tool, retrieve and validate; the rest is what happened around them.
--- answers: S1.8 S1.28 S1.29 S1.32 S2.7 S2.9 S2.10 S2.13 S3.3 S3.14 S3.15 S3.17 S3.39 S4.6 S4.7 S4.13 S4.30 S4.31 S5.5 S5.6 S5.12 S5.13 S5.14 S5.21 S5.29 S5.30 S5.41 S5.73 S5.74 S5.77 S5.78
+-- answers: S4.1 S1.8 S1.28 S1.29 S1.32 S2.7 S2.9 S2.10 S2.13 S3.3 S3.14 S3.15 S3.17 S3.39 S4.6 S4.7 S4.13 S4.30 S4.31 S5.5 S5.6 S5.12 S5.13 S5.14 S5.21 S5.29 S5.30 S5.41 S5.73 S5.74 S5.77 S5.78
 -- empty: No step of this run is stored
 -- columns:
 --   started: {unit: time, width: 190}
@@ -32,7 +32,7 @@ WITH
         SELECT * FROM $database.runs WHERE RunId = ${run:sqlstring} ORDER BY Version DESC LIMIT 1
     ),
     (SELECT min(StartTime) FROM run) AS began,
-    (SELECT max(EndTime) + INTERVAL 1 DAY FROM run) AS over
+    (SELECT max(if(EndTime > StartTime, EndTime, now64(9))) + INTERVAL 1 DAY FROM run) AS over
 SELECT
     Timestamp AS started,
     (toUnixTimestamp64Nano(Timestamp) - toUnixTimestamp64Nano(began)) / 1e6 AS offset_ms,

@@ -29,15 +29,15 @@ WITH
             AgentName AS agent,
             ${by:raw} AS version,
             StartTime,
-            toFloat64(Status = 'completed') AS success,
-            toFloat64($level.CostUsd) AS cost,
+            Status = 'completed' AS success,
             $complaint AS complained,
-            -- In the order of the names below.
-            [
-                cost, DurationMs / 1000, toFloat64($level.Steps), toFloat64($level.ModelCalls),
-                toFloat64($level.ToolCalls), toFloat64($level.Retries),
-                toFloat64($level.InputTokens + $level.OutputTokens)
-            ] AS means
+            $level.CostUsd AS cost,
+            DurationMs / 1000 AS secs,
+            $level.Steps AS steps,
+            $level.ModelCalls AS model_calls,
+            $level.ToolCalls AS tool_calls,
+            $level.Retries AS retries,
+            $level.InputTokens + $level.OutputTokens AS tokens
         FROM $database.runs
         WHERE $__timeFilter(StartTime)
           AND Status NOT IN ('initiated', 'running', 'paused')
@@ -51,12 +51,13 @@ WITH
             version.2 AS after,
             min(StartTime) AS first_at,
             count() AS n,
-            countIf(success = 1) AS good,
+            countIf(success) AS good,
             countIf(complained) AS complaints,
-            avgForEach(means) AS mean,
-            -- One state per side, as this version is later than one and earlier than another.
-            welchTTestForEachState(means, arrayMap(one -> 0::UInt8, means)) AS as_before,
-            welchTTestForEachState(means, arrayMap(one -> 1::UInt8, means)) AS as_after,
+            [avg(cost), avg(secs), avg(steps), avg(model_calls), avg(tool_calls), avg(retries), avg(tokens)] AS mean,
+            [
+                varSamp(cost), varSamp(secs), varSamp(steps), varSamp(model_calls), varSamp(tool_calls),
+                varSamp(retries), varSamp(tokens)
+            ] AS variance,
             sum(cost) / nullIf(good, 0) AS per_success,
             -- Variance of the ratio of two means (delta method).
             (varSamp(cost) - 2 * per_success * covarSamp(cost, success) + pow(per_success, 2) * varSamp(success))
@@ -74,7 +75,7 @@ WITH
             lagInFrame(good) OVER w AS good_before,
             lagInFrame(complaints) OVER w AS complaints_before,
             lagInFrame(mean) OVER w AS mean_before,
-            lagInFrame(as_before) OVER w AS state_before,
+            lagInFrame(variance) OVER w AS variance_before,
             lagInFrame(per_success) OVER w AS per_success_before,
             lagInFrame(per_success_variance) OVER w AS per_success_variance_before
         FROM versions
@@ -90,22 +91,16 @@ SELECT
     compared.2 AS value_before,
     compared.3 AS value_after,
     value_after / nullIf(value_before, 0) - 1 AS change,
-    -- Two groups without any variance have no statistic: they differ, or they do not.
-    if(isNaN(compared.4), toFloat64(value_before = value_after), compared.4) AS p,
+    -- Groups without any variance have no statistic: they differ, or they do not.
+    multiIf(NOT isNaN(compared.4), compared.4, least(n_before, n) < 2, NULL, toFloat64(value_before = value_after)) AS p,
     multiIf(
         least(n_before, n) < 20, 'too few runs',
         p >= 0.01 OR p IS NULL, 'no difference',
         (value_after > value_before) = (measure = 'success, %'), 'better', 'worse') AS verdict,
     n_before AS runs_before,
     n AS runs_after
-FROM
-(
-    SELECT *, arrayReduce('welchTTestForEachMerge', [state_before, as_after]) AS tested
-    FROM pairs
-    WHERE place > 1
-)
+FROM pairs
 ARRAY JOIN arrayConcat(
-    -- The z-test by hand: proportionsZTest has no answer where one share is 0 or 1.
     [
         ('success, %', good_before / n_before * 100, good / n * 100,
             erfc(abs(good / n - good_before / n_before) / sqrt((good_before + good) / (n_before + n) * (1 - (good_before + good) / (n_before + n)) * (1 / n_before + 1 / n)) / sqrt(2))),
@@ -115,9 +110,17 @@ ARRAY JOIN arrayConcat(
             erfc(abs(per_success - per_success_before) / sqrt(per_success_variance + per_success_variance_before) / sqrt(2)))
     ],
     arrayMap(
-        (name, earlier, later, test) -> (name, earlier, later, if(isNaN(test.1), nan, test.2)),
+        (name, earlier, later, squared, df) -> (
+            name, earlier, later,
+            -- Welch's t with its degrees of freedom, as the normal deviate of the same p (Wallace 1959).
+            erfc((8 * df + 1) / (8 * df + 3) * sqrt(df * log1p(squared / df)) / sqrt(2))),
         ['cost per run, USD', 'duration, s', 'steps', 'model calls', 'tool calls', 'retries', 'tokens'],
-        mean_before, mean, tested)
+        mean_before, mean,
+        arrayMap((x, y, a, b) -> pow(x - y, 2) / (a / n_before + b / n), mean_before, mean, variance_before, variance),
+        arrayMap(
+            (a, b) -> pow(a / n_before + b / n, 2) / (pow(a / n_before, 2) / (n_before - 1) + pow(b / n, 2) / (n - 1)),
+            variance_before, variance))
 ) AS compared
+WHERE place > 1
 ORDER BY changed DESC, agent, subject, after, measure = 'success, %' DESC, measure
 LIMIT 1000

@@ -328,7 +328,11 @@ def test_the_query_of_a_variable_lists_values(filled: Filled, name: str, sql: st
         assert "demo" in values
 
 
-@pytest.mark.parametrize("alert", [one for group in GROUPS.values() for one in group], ids=str)
+@pytest.mark.parametrize(
+    "alert",
+    [one for group in GROUPS.values() for one in group if isinstance(one, Alert)],
+    ids=lambda one: one.name,
+)
 def test_the_query_of_an_alert_names_rows_and_ends_with_a_figure(
     filled: Filled, alert: Alert
 ) -> None:

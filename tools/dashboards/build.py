@@ -32,6 +32,7 @@ from grafana_foundation_sdk.models.dashboard import (
     DynamicConfigValue,
     VariableModel,
 )
+from grafana_foundation_sdk.models.nodegraph import ArcOption
 from grafana_foundation_sdk.models.piechart import PieChartType
 
 from collector.dashboards import query
@@ -370,7 +371,9 @@ def _graph(panel: Shown, asked: Query) -> Any:
     """Circles and arrows.  The panel knows the two queries apart by their columns: an edge has
     `source` and `target`; a node's ring is its `arc__` columns, its menu the `detail__` ones."""
     colors = {"arc__completed": "green", "arc__failed": "red", "arc__open": "blue"}
-    arcs = [nodegraph.ArcOption().field(name).color(color) for name, color in colors.items()]
+    arcs: list[Builder[ArcOption]] = [
+        nodegraph.ArcOption().field(name).color(color) for name, color in colors.items()
+    ]
     return nodegraph.Panel().nodes(nodegraph.NodeOptions().arcs(arcs))
 
 
