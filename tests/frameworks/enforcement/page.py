@@ -47,9 +47,9 @@ After each stop the tests look at more:
 out. Modes are `sync`, `stream` (synchronous), `async` and `async stream`.
 """
 GATES: Final = {
-    "span": "where the next span starts",
-    "guard": "by the model-client guard",
-    "step": "by our own step",
+    "span": "the start of the next span",
+    "guard": "the model-client guard",
+    "step": "our own step",
 }
 FOOT: Final = """\
 ## Reading it
@@ -110,14 +110,13 @@ def _is_good(name: str, said: str) -> bool:
 def _section(framework: Framework, found: dict[str, Any]) -> str:
     plays: dict[str, str] = found["plays"]
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    lines = [
-        f"## {framework.title}",
-        "",
-        f"{versions}. Instrumentation: {framework.instrumentation}.",
-    ]
+    known = framework.instrumentation in found["versions"]
+    by = "" if known else f" Instrumentation: {framework.instrumentation}."
+    lines = [f"## {framework.title}", "", f"Played with {versions}.{by}", ""]
     gates = {said.split()[2] for said in plays.values() if len(said.split()) == 3}
-    refuses = " or ".join(words for gate, words in GATES.items() if gate in gates)
-    lines += ["", f"- What refuses: the stop is raised {refuses}."]
+    if gates:
+        refuses = " or ".join(words for gate, words in GATES.items() if gate in gates)
+        lines.append(f"- What refuses: {refuses}.")
     for has_run, words in ((True, "with `agentrun.run()`"), (False, "without it")):
         raised = {
             said.split()[1]

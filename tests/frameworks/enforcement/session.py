@@ -178,10 +178,14 @@ class Outside:
 
     def approve(self, run_id: str) -> None:
         """As soon as somebody asks; not where the run ends before."""
-        while not self.talk.get(f"/v1/approvals?state=pending&run_id={run_id}"):
-            if self._status(run_id) in OVER:
-                return
-            time.sleep(0.02)
+
+        def is_asked_or_over() -> bool:
+            pending = f"/v1/approvals?state=pending&run_id={run_id}"
+            return bool(self.talk.get(pending) or self._status_of(run_id, *OVER))
+
+        eventually(is_asked_or_over)
+        if self._status_of(run_id, *OVER):
+            return
         if "approve" not in self._by_command:
             self._by_command.add("approve")
             self.talk.agentrun("runs", "approve", run_id)
