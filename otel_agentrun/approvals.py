@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from otel_agentrun import enforcement, runtime, semconv
 from otel_agentrun.current import RunScope
 from otel_agentrun.stopping import NotApprovedError, RunStopped
+from otel_agentrun.values import cut
 from otel_agentrun.verdicts import Answer, Verdict
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ NANO: Final = 1_000_000_000
 OnRefusal = Literal["stop", "raise"]
 """What happens where nobody approves: the run is stopped, or NotApprovedError is raised."""
 
+ASKED_CHARS_MAX: Final = 500
+"""Of a call's arguments in the question of a rule."""
 GONE: Final = Verdict(action="kill", stop_reason="cancelled", reason="the run has ended")
 
 
@@ -157,9 +160,12 @@ class Approval:
 def demanded(watched: WatchedRun, demand: Demand) -> Approval:
     """The question of a rule about a call that is about to begin."""
     call = demand.call
+    question = f"Run `{call.name}`?"
+    if call.arguments and (said := words(semconv.GEN_AI_TOOL_CALL_ARGUMENTS, call.arguments)):
+        question = f"Run `{call.name}` with {cut(said, ASKED_CHARS_MAX)}?"
     return Approval(
         watched.scope,
-        f"Run `{call.name}`?",
+        question,
         tool=call.name,
         call_id=call.call_id,
         span_id=demand.span_id,
@@ -169,7 +175,7 @@ def demanded(watched: WatchedRun, demand: Demand) -> Approval:
     )
 
 
-def words(key: str, text: str) -> str:
-    """A text as the content policy wants it; "" where none is kept."""
+def words(key: str, text: object) -> str:
+    """A text, or a value's, as the content policy wants it; "" where none is kept."""
     policy = runtime.active().content
     return policy.keep(key, text)[0] if text and policy.mode != "off" else ""

@@ -18,6 +18,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from collector.api.service import Document
+from collector.cli.decisions import in_words
 from otel_agentrun import semconv
 
 STEPS_MAX: Final = 500
@@ -314,8 +315,13 @@ def _events(steps: Sequence[Document], events: Sequence[Document]) -> list[Rende
             event["name"] == semconv.RUN_STEP_EVENT and event["span_id"] in in_tree
         ):
             continue
-        said = _pairs(event.get("attributes"))
-        line = Text.assemble((f"{moment(event.get('at'))} ", "dim"), clean(event["name"]))
+        line = Text(f"{moment(event.get('at'))} ", "dim")
+        attributes = event.get("attributes") or {}
+        if decided := in_words(event["name"], attributes):
+            lines.append(line.append(clean(decided), "default"))
+            continue
+        said = _pairs(attributes)
+        line.append(clean(event["name"]), "default")
         lines.append(line.append(f"  {_short(said)}" if said else ""))
     return lines
 
