@@ -311,6 +311,7 @@ def test_a_call_that_needs_approval_waits_for_it(make: Make, how: str) -> None:
     assert run.status == ("completed" if how == "approve" else "killed")
     [asked] = app.events("agentrun.approval.requested")
     assert asked["gen_ai.tool.name"] == "refund"
+    assert asked["agentrun.approval.question"] == 'Run `refund` with {"amount":900}?'
     assert json.loads(asked["gen_ai.tool.call.arguments"]) == {"amount": 900}
     assert len(app.events("agentrun.run.paused")) == 1
     assert len(app.events("agentrun.run.resumed")) == (how == "approve")
