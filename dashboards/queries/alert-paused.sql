@@ -6,10 +6,24 @@
 -- columns:
 --   agent: text
 --   waiting_minutes: m
-SELECT
-    AgentName AS agent,
-    max(dateDiff('second', EndTime, toDateTime64($__toTime, 9))) / 60 AS waiting_minutes
-FROM $database.runs
-WHERE StartTime >= $__toTime - INTERVAL 30 DAY
-  AND Status = 'paused'
+SELECT run.AgentName AS agent, max(dateDiff('second', pause.since, $__toTime)) / 60 AS waiting_minutes
+FROM
+(
+    -- The first pause after the last resume: a run that has not ended has no end to count from.
+    SELECT
+        RunId,
+        maxIf(Timestamp, Name = 'agentrun.run.resumed') AS resumed,
+        arrayMin(arrayFilter(at -> at > resumed, groupArrayIf(Timestamp, Name = 'agentrun.run.paused'))) AS since
+    FROM $database.agent_events
+    WHERE Timestamp >= $__toTime - INTERVAL 30 DAY
+      AND Name IN ('agentrun.run.paused', 'agentrun.run.resumed')
+    GROUP BY RunId
+) AS pause
+ANY INNER JOIN
+(
+    SELECT RunId, AgentName
+    FROM $database.runs
+    WHERE StartTime >= $__toTime - INTERVAL 30 DAY
+      AND Status = 'paused'
+) AS run ON run.RunId = pause.RunId
 GROUP BY agent

@@ -19,11 +19,12 @@ SELECT
     RunId AS run_id, AgentName AS agent, Status AS status, budget.1 AS rule, budget.2 AS measure,
     budget.3 AS limit, budget.4 AS used, budget.5 AS remaining,
     used / nullIf(limit, 0) AS used_share,
-    remaining * greatest(DurationMs, 1) / 1000 / nullIf($budget_own, 0) AS used_up_in_secs
+    remaining * greatest(dateDiff('millisecond', StartTime, now64(9)), 1) / 1000 / nullIf($budget_own, 0) AS used_up_in_secs
 FROM $database.runs
 ARRAY JOIN arrayZip(`Budgets.Rule`, `Budgets.Kind`, `Budgets.Limit`, `Budgets.Used`, `Budgets.Remaining`) AS budget
 WHERE StartTime >= now() - INTERVAL 30 DAY
   AND Status IN ('initiated', 'running', 'paused')
+  AND budget.2 NOT IN ('depth', 'fan_out')
   AND $run_filters
 ORDER BY used_share DESC, run_id, rule
 LIMIT 1 BY run_id

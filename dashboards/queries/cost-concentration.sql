@@ -23,7 +23,7 @@ FROM
         SELECT
             $level.CostUsd AS run_cost,
             $level.InputTokens + $level.OutputTokens AS run_tokens,
-            DurationNs - PausedNs AS run_time,
+            greatest(DurationNs - PausedNs, 0) AS run_time,
             row_number() OVER (ORDER BY $level.CostUsd DESC, RunId) AS place,
             count() OVER () AS total
         FROM $database.runs

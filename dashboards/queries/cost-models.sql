@@ -1,6 +1,7 @@
 -- title: Models within a task type
 -- description: >-
---   The same kind of work done with other models: what a run costs and takes, and how often it works out.
+--   The same kind of work done with other models: what its model calls cost, how long it takes, and how
+--   often it works out; runs without a price are left out of the cost.
 --   Where a cheaper line is as good, the dearer model is not needed. Runs that used several models are a
 --   line of their own.
 -- answers: S3.25 S3.26 S3.27 S3.46
@@ -18,12 +19,13 @@
 --   model_calls: {unit: short, decimals: 1, label: Model calls per run}
 --   retries: {unit: short, decimals: 2, label: Retries per run}
 --   tokens: {unit: short, decimals: 0, label: Tokens per run}
+WITH $level.CostConfidence != 'unknown' AS known
 SELECT
     TaskType AS task_type,
     arrayStringConcat(arraySort(Models), ' + ') AS models,
     count() AS runs,
-    sum($level.CostUsd) / runs AS cost_per_run_usd,
-    sum($level.CostUsd) / nullIf(countIf(Status = 'completed'), 0) AS cost_per_success_usd,
+    sumIf($level.ModelCostNanoUsd, known) / 1e9 / nullIf(countIf(known), 0) AS cost_per_run_usd,
+    sumIf($level.ModelCostNanoUsd, known) / 1e9 / nullIf(countIf(known AND Status = 'completed'), 0) AS cost_per_success_usd,
     cost_per_run_usd / nullIf(min(nullIf(cost_per_run_usd, 0)) OVER (PARTITION BY task_type), 0) AS times_cheapest,
     countIf(Status = 'completed') / nullIf(countIf(Status NOT IN ('initiated', 'running', 'paused')), 0) AS success_rate,
     countIf(Outcome = 'success') / nullIf(countIf(Outcome != ''), 0) AS worked_out_rate,

@@ -36,7 +36,7 @@ SELECT
     sum($level.InputTokens) AS input_tokens,
     sum($level.OutputTokens) AS output_tokens,
     sum($level.CacheReadTokens) / nullIf(input_tokens, 0) AS cached_share,
-    sum(DurationNs - PausedNs) / 1e9 AS running_secs,
+    sum(greatest(DurationNs - PausedNs, 0)) / 1e9 AS running_secs,
     countIf($level.CostConfidence = 'unknown') / runs AS unknown_share
 FROM $database.runs
 WHERE $__timeFilter(StartTime)

@@ -16,7 +16,7 @@
 --   first_at: {unit: time, label: First}
 --   last_at: {unit: time, label: Last}
 SELECT
-    Kind AS kind, Outcome AS outcome, Actor AS actor, Rule AS rule, count() AS entries,
+    Kind AS kind, Outcome AS outcome, Actor AS actor, Rule AS rule, uniqExact(EventId) AS entries,
     uniqExactIf(RunId, RunId != '') AS runs, uniqExact(ChainId) AS chains,
     min(Timestamp) AS first_at, max(Timestamp) AS last_at
 FROM $database.decision_ledger FINAL

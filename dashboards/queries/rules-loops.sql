@@ -21,9 +21,9 @@ WITH
     (
         SELECT
             RunId,
-            Attributes['agentrun.finding.id'] AS id,
-            argMax(Timestamp, toUInt64OrZero(Attributes['agentrun.finding.revision'])) AS at,
-            argMax(Attributes, toUInt64OrZero(Attributes['agentrun.finding.revision'])) AS said
+            if(mapContains(Attributes, 'agentrun.finding.id'), Attributes['agentrun.finding.id'], EventId) AS id,
+            argMax(Timestamp, (toUInt64OrZero(Attributes['agentrun.finding.revision']), Timestamp, EventId)) AS at,
+            argMax(Attributes, (toUInt64OrZero(Attributes['agentrun.finding.revision']), Timestamp, EventId)) AS said
         FROM $database.agent_events
         WHERE $__timeFilter(Timestamp)
           AND Name = 'agentrun.finding'

@@ -8,10 +8,10 @@ FROM
 (
     SELECT
         RunId,
-        Attributes['agentrun.finding.id'] AS id,
-        argMax(Timestamp, toUInt64OrZero(Attributes['agentrun.finding.revision'])) AS at,
-        argMax(Attributes['agentrun.finding.rule'], toUInt64OrZero(Attributes['agentrun.finding.revision'])) AS rule,
-        argMax(mapContains(Attributes, 'agentrun.finding.withdrawn'), toUInt64OrZero(Attributes['agentrun.finding.revision'])) AS withdrawn
+        if(mapContains(Attributes, 'agentrun.finding.id'), Attributes['agentrun.finding.id'], EventId) AS id,
+        argMax(Timestamp, (toUInt64OrZero(Attributes['agentrun.finding.revision']), Timestamp, EventId)) AS at,
+        argMax(Attributes['agentrun.finding.rule'], (toUInt64OrZero(Attributes['agentrun.finding.revision']), Timestamp, EventId)) AS rule,
+        argMax(mapContains(Attributes, 'agentrun.finding.withdrawn'), (toUInt64OrZero(Attributes['agentrun.finding.revision']), Timestamp, EventId)) AS withdrawn
     FROM $database.agent_events
     WHERE $__timeFilter(Timestamp)
       AND Name = 'agentrun.finding'

@@ -19,7 +19,7 @@ WITH
         SELECT arrayJoin(arrayDistinct([InputSpanId, OutputSpanId, RootSpanId])) AS SpanId FROM run
     ),
     (SELECT min(StartTime) - INTERVAL 1 MINUTE FROM run) AS since,
-    (SELECT max(EndTime) + INTERVAL 1 DAY FROM run) AS over,
+    (SELECT max(if(EndTime > StartTime, EndTime, now64(9))) + INTERVAL 1 DAY FROM run) AS over,
     '(^|[._])(input|prompt|question|instructions|query)' AS input_like,
     '(^|[._])(output|completion|answer|response\\.text)' AS output_like,
     '(token|usage|mime|schema|structure|type$|price|cost)' AS not_like

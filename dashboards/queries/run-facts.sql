@@ -19,7 +19,7 @@ ARRAY JOIN arrayConcat(
         ('agent', AgentName), ('agent id', AgentId), ('agent type', AgentType),
         ('agent role', AgentRole), ('agent version', AgentVersion), ('workflow', WorkflowName),
         ('task type', TaskType), ('trigger', Trigger), ('execution', Execution),
-        ('started', toString(StartTime)), ('ended', toString(EndTime)),
+        ('started', toString(StartTime)), ('ended', if(EndTime > StartTime, toString(EndTime), '')),
         ('paused', if(PausedNs > 0, formatReadableTimeDelta(PausedNs / 1e9), '')),
         ('run', RunId), ('parent run', ParentRunId), ('root run', RootRunId),
         ('request', RequestId), ('session', SessionId), ('session name', SessionName),

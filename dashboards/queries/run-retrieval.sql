@@ -16,7 +16,7 @@ WITH
         SELECT * FROM $database.runs WHERE RunId = ${run:sqlstring} ORDER BY Version DESC LIMIT 1
     ),
     (SELECT min(StartTime) FROM run) AS began,
-    (SELECT max(EndTime) + INTERVAL 1 DAY FROM run) AS over
+    (SELECT max(if(EndTime > StartTime, EndTime, now64(9))) + INTERVAL 1 DAY FROM run) AS over
 SELECT
     Timestamp AS started,
     Name AS step,

@@ -8,7 +8,7 @@ WITH
         SELECT * FROM $database.runs WHERE RunId = ${run:sqlstring} ORDER BY Version DESC LIMIT 1
     ),
     (SELECT min(StartTime) - INTERVAL 1 HOUR FROM run) AS since,
-    (SELECT max(EndTime) + INTERVAL 1 DAY FROM run) AS over
+    (SELECT max(if(EndTime > StartTime, EndTime, now64(9))) + INTERVAL 1 DAY FROM run) AS over
 SELECT
     TraceId AS traceID,
     SpanId AS spanID,
