@@ -14,8 +14,8 @@ help: ## list these verbs
 run: .venv/.run ## install, start the collector, run the demo agents; Ctrl-C stops
 	@exec $(BIN)/agentrun demo
 
-test: .venv/.dev ## all tests
-	$(BIN)/python -m pytest -q
+test: .venv/.dev ## all tests, files in turns in two processes; `make test ARGS=tests/runs` some of them
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 check: lint test ## what CI runs
 

@@ -33,10 +33,16 @@ TRACE: Final = "0af7651916cd43dd8448eb211c80319c"
 SPAN: Final = "b7ad6b7169203331"
 
 
+FOLDER: Final[list[Path]] = []
+"""Of this process: each module that imports a fixture has one of its own, whatever its scope."""
+
+
 @pytest.fixture(scope="session")
 def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of every embedded store of this process."""
-    return tmp_path_factory.mktemp("store")
+    if not FOLDER:
+        FOLDER.append(tmp_path_factory.mktemp("store"))
+    return FOLDER[0]
 
 
 @pytest.fixture(scope="module")
