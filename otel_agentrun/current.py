@@ -31,6 +31,7 @@ from otel_agentrun.meter import Meter
 from otel_agentrun.step import COUNTED, Kind
 
 if TYPE_CHECKING:
+    from otel_agentrun.lost_stops import Home
     from otel_agentrun.verdicts import Verdict
 
 __all__ = [
@@ -54,7 +55,7 @@ class RunScope:
     """
 
     __slots__ = (
-        "__weakref__", "agent_name", "at", "ended", "failures", "handle", "implicit",
+        "__weakref__", "agent_name", "at", "ended", "failures", "handle", "home", "implicit",
         "last_failure", "meter", "next_step_id", "parent", "parent_id", "remote", "root_id",
         "run_id", "stamps", "stopped", "verdict", "watched",
     )  # fmt: skip
@@ -95,6 +96,8 @@ class RunScope:
         """What its local rules have seen of it: `local_rules.WatchedRun`."""
         self.handle: Any = None
         """The `Run` that the application holds; `None` for a run of another process."""
+        self.home: Home | None = None
+        """The task that a stop must come to; `None` where it was not opened in one."""
         self.failures: dict[tuple[str, str, str], tuple[int, str]] = {}
         """(kind, target, input digest) -> attempts and typed error of calls that failed last."""
         self.last_failure = ""

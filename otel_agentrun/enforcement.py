@@ -99,10 +99,13 @@ def refuse(scope: RunScope, verdict: Verdict) -> RunStopped:
                 _stop(held, verdict)
             except Exception as trouble:
                 runtime.warn_of("stop_not_recorded", trouble)
-    return RunStopped(
+    error = RunStopped(
         held.run_id, verdict.stop_reason, verdict.reason,
         rule=verdict.rule, span_ids=verdict.span_ids, actor=verdict.actor,
     )  # fmt: skip
+    if held.home is not None:
+        held.home.raised(held, error)
+    return error
 
 
 def felt(scope: RunScope | None) -> Verdict | None:

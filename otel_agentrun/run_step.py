@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, Self
 
 from opentelemetry.context import Context
 from opentelemetry.trace import StatusCode, get_current_span
 
-from otel_agentrun import current, enforcement, lifecycle, runtime, semconv, values
+from otel_agentrun import current, enforcement, lifecycle, lost_stops, runtime, semconv, values
 from otel_agentrun.agent_step import AgentStep
 from otel_agentrun.approvals import TIMEOUT_SECS, Approval, OnRefusal
 from otel_agentrun.current import RunScope
@@ -248,12 +249,26 @@ class Run(AgentStep):
         await self._approval(question, tool, arguments, timeout_secs, on_refusal).wait_async()
         return self
 
+    def __enter__(self) -> Self:
+        entered = super().__enter__()
+        self.at_home()
+        return entered
+
+    def at_home(self) -> None:
+        """What comes after `begin()` in this task, up to `end()` in it, is one block: a stop may
+        cancel it (see `lost_stops`)."""
+        if self._own_scope is not None:
+            self._own_scope.home = lost_stops.home()
+
     def end(self, error: BaseException | None = None) -> None:
         """End the run; the exception that left it, if any.
 
         Raises RunStoppedError where that is the RunStopped of this very run.
         """
         super().end(error)
+        scope = self._own_scope
+        if isinstance(error, asyncio.CancelledError) and scope is not None and scope.home:
+            error = scope.home.woken() or error
         stopped = enforcement.outside(error, self.run_id) if error is not None else None
         if stopped is not None:
             raise stopped from error

@@ -47,6 +47,8 @@ class Served:
                 trigger="agent" if caller is not None else "",
             )
         self._turns = Turns(context) if self.run is None else self.run.begin()
+        if self.run is not None:
+            self.run.at_home()
         self._ended = False
 
     @contextmanager
