@@ -8,7 +8,7 @@
 WITH arrayMax(arrayFilter(score -> score IS NOT NULL, Documents.score)) AS best
 SELECT
     if(best >= 0 AND best <= 1,
-        concat(toString(least(floor(assumeNotNull(best), 1), 0.9)), ' to ', toString(least(floor(assumeNotNull(best), 1), 0.9) + 0.1)),
+        concat(toString(least(floor(assumeNotNull(best), 1), 0.9)), ' to ', toString(round(least(floor(assumeNotNull(best), 1), 0.9) + 0.1, 1))),
         concat(toString(floor(assumeNotNull(best))), ' to ', toString(floor(assumeNotNull(best)) + 1))) AS band,
     count() AS retrievals
 FROM $retrievals
