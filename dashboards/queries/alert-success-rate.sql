@@ -1,4 +1,4 @@
--- title: Success rate dropped
+-- title: Success rate is low
 -- description: >-
 --   Share of an agent's tasks that ended without an error, for agents with at least ten in the period.
 --   Look at the failure modes of that agent on the dashboard Fleet.

@@ -173,6 +173,16 @@ def test_a_regression_fires_by_how_much_worse_it_is(store: Store) -> None:
     assert store.query(later) == [], "a day later it is the state of things"
 
 
+def test_a_drop_of_success_is_told_against_the_week_before(store: Store) -> None:
+    """S3.25: an hour with nothing but failures, after a week with three of four; not that week."""
+    sql = sql_of("alert-success-drop")
+    week = Context(since_ns=START - 6 * DAY, until_ns=START + 2 * HOUR)
+    assert store.query(expand(sql, week)) == [], "no task of the last hour"
+    half = Context(since_ns=START - 6 * DAY, until_ns=START + HOUR + 100 * SECOND)
+    (found,) = store.query(expand(sql, half))
+    assert found == {"agent": "desk", "lost": pytest.approx(1 / 3)}
+
+
 # ------------------------------------------------------------------ 9. agents
 
 

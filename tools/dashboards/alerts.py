@@ -188,6 +188,7 @@ def rendered(group: str, alerts: tuple[Rule, ...]) -> str:
 GROUPS: Final[Mapping[str, tuple[Rule, ...]]] = {
     "agents": (
         Alert(name="alert-success-rate", below=0.8, for_="10m", severity="critical"),
+        Alert(name="alert-success-drop", above=0.1, period_secs=7 * 86_400, severity="critical"),
         Alert(name="alert-paused", above=30, dashboard="agentrun-runs"),
         Alert(name="alert-tool-errors", above=0.2, dashboard="agentrun-tools"),
         Alert(
