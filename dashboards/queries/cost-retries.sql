@@ -34,7 +34,8 @@ WITH
         WHERE $__timeFilter(Timestamp)
           AND Kind = 'model'
           AND Counted
-          AND TraceId IN (SELECT TraceId FROM again WHERE Attempt > 0 AND ToolCallId != '')
+          AND notEmpty(`ToolRequests.CallId`)
+          AND TraceId IN (SELECT TraceId FROM $database.agent_steps WHERE $__timeFilter(Timestamp) AND Attempt > 0 AND ToolCallId != '')
     )
 SELECT
     Kind AS kind,
