@@ -110,8 +110,11 @@ FRAMEWORKS: Final = (
         instrumentation="openinference-instrumentation-agno",
         packages=("agno", "openinference-instrumentation-agno"),
         environment="strands",
-        modes=("sync", "stream", "async"),
-        falls_back={"async": IN_LOOP},
+        leaves_out={
+            "bare/astream": "the team waits for a task that the stop has ended; only "
+            "`agentrun.run()` around it ends that, after 5 seconds"
+        },
+        falls_back=dict.fromkeys(("async", "astream"), IN_LOOP),
         models_more=1,
     ),
     Framework(
