@@ -10,6 +10,7 @@ import os
 
 import pytest
 
+from otel_agentrun import semconv
 from tests.frameworks.enforcement import outcome, page, scenarios
 from tests.frameworks.enforcement.catalog import FRAMEWORKS, Framework, plays
 from tests.frameworks.enforcement.conftest import Plays
@@ -64,6 +65,9 @@ def test_what_was_decided_happens(
         assert (run["status"], run["stop_reason"]) == (status, stop_reason or "completed")
         if name == "budget":  # overdrawn by the step that went past the limit, and no more
             assert run["cost_usd"] == pytest.approx(5 * scenarios.CALL_USD)
+        if name == "pause":
+            told = [event["name"] for event in played.documents[result["run_id"]]["events"]]
+            assert {semconv.RUN_PAUSED_EVENT, semconv.RUN_RESUMED_EVENT} <= set(told)
         for other in others:
             assert played.documents[other["run_id"]]["run"]["status"] == "completed"
 
