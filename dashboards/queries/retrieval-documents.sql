@@ -20,12 +20,12 @@
 --   age_days: {unit: d, decimals: 0, label: Age}
 --   last_used: {unit: time, width: 180}
 --   run_id: {unit: text, label: Last run, link: run}
-WITH found AS (SELECT * FROM $retrievals)
+WITH found AS (SELECT *, count() OVER () AS retrievals FROM $retrievals)
 SELECT
     one.id AS document,
     topK(1)(Source)[1] AS source,
     count() AS returned,
-    returned / (SELECT count() FROM found) AS share,
+    returned / any(retrievals) AS share,
     countIf(one.rank = 1) / returned AS first,
     avg(one.rank) AS mean_rank,
     avg(one.score) AS mean_score,

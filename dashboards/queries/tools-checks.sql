@@ -1,8 +1,8 @@
 -- title: Checks and what they found
 -- description: >-
 --   Guardrails, schema checks, policies and evaluations by name, and tool arguments that were checked:
---   how often each failed, of the newest 10,000 of the period. A check that fails is no failed step:
---   it did its work.
+--   how often each failed, of the newest 5,000 checks and 5,000 tool calls of the period. A check that
+--   fails is no failed step: it did its work.
 -- answers: S4.13 S4.32 S5.19 S5.27 S5.54
 -- empty: No check was recorded in this period
 -- columns:
@@ -16,12 +16,33 @@
 --   explanation: {unit: text, label: Last explanation}
 --   run_id: {unit: text, label: Last failure in, link: run}
 WITH
+    (
+        SELECT if(count() = 0, $__toTime, min(hour)) FROM
+        (
+            SELECT toStartOfHour(Timestamp) AS hour FROM $database.agent_steps
+            WHERE $__timeFilter(Timestamp) AND Counted AND Kind = 'validate'
+              AND $step_filters
+            ORDER BY hour DESC
+            LIMIT 5000
+        )
+    ) AS since_check,
+    (
+        SELECT if(count() = 0, $__toTime, min(hour)) FROM
+        (
+            SELECT toStartOfHour(Timestamp) AS hour FROM $database.agent_steps
+            WHERE $__timeFilter(Timestamp) AND Counted AND Kind = 'tool'
+              AND $step_filters
+            ORDER BY hour DESC
+            LIMIT 5000
+        )
+    ) AS since_tool,
     newest AS
     (
         SELECT TraceId, SpanId, Timestamp, RunId, Kind, Status, ErrorMessage, ToolName, Name
         FROM $database.steps
-        WHERE $__timeFilter(Timestamp)
-          AND Counted AND Kind IN ('validate', 'tool')
+        WHERE $__timeFilter(Timestamp) AND Counted
+          AND Timestamp >= least(since_check, since_tool)
+          AND ((Kind = 'validate' AND Timestamp >= since_check) OR (Kind = 'tool' AND Timestamp >= since_tool))
           AND $step_filters
         ORDER BY Kind = 'validate' DESC, toStartOfHour(Timestamp) DESC
         LIMIT 10000
@@ -55,8 +76,15 @@ FROM
     (
         SELECT TraceId, SpanId, SpanAttributes AS Attributes
         FROM $database.otel_traces
-        WHERE $__timeFilter(Timestamp)
-          AND (TraceId, SpanId) IN (SELECT TraceId, SpanId FROM newest)
+        WHERE $__timeFilter(Timestamp) AND Timestamp >= least(since_check, since_tool)
+          AND (TraceId, SpanId) IN
+          (
+              SELECT TraceId, SpanId FROM $database.agent_steps
+              WHERE $__timeFilter(Timestamp) AND Counted
+                AND Timestamp >= least(since_check, since_tool)
+                AND ((Kind = 'validate' AND Timestamp >= since_check) OR (Kind = 'tool' AND Timestamp >= since_tool))
+                AND $step_filters
+          )
         LIMIT 1 BY TraceId, SpanId
     ) AS span USING (TraceId, SpanId)
 )
