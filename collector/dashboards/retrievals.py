@@ -52,15 +52,25 @@ DOCUMENT: Final = (
 def retrievals(filters: str) -> str:
     """One row for each of the newest retrievals that pass `filters`: its step, what it searched
     (`Source`, `Collection`, `Index`) and how, `Query`, `Removed`, and `Documents`, best first."""
+    which = f"$__timeFilter(Timestamp) AND Counted AND Kind = 'retrieve'\n  AND {filters}"
+    # Old versions of a step do to find hours and places: FINAL then reads no more than those.
+    since = (
+        "SELECT min(hour) FROM\n"
+        "(SELECT toStartOfHour(Timestamp) AS hour FROM $database.agent_steps\n"
+        f"WHERE {which}\nORDER BY hour DESC LIMIT {NEWEST_MAX})"
+    )
     newest = (
         f"SELECT {', '.join(STEP)}, Labels['index_version'] AS Index\n"
-        "FROM $database.steps\n"
-        "WHERE $__timeFilter(Timestamp) AND Counted AND Kind = 'retrieve'\n"
-        f"  AND {filters}\n"
+        f"FROM $database.steps\nWHERE {which}\n  AND Timestamp >= since\n"
         f"ORDER BY toStartOfHour(Timestamp) DESC LIMIT {NEWEST_MAX}"
     )
-    places = f"(TraceId, SpanId) IN (SELECT TraceId, SpanId FROM ({newest}))"
+    places = (
+        "$__timeFilter(Timestamp) AND Timestamp >= since AND (TraceId, SpanId) IN\n"
+        f"    (SELECT TraceId, SpanId FROM $database.agent_steps WHERE {which}\n"
+        "    AND Timestamp >= since)"
+    )
     return f"""(
+WITH ({since}) AS since
 SELECT
     {", ".join(f"step_.{name} AS {name}" for name in (*STEP, "Index"))},
     {SOURCE} AS Source,
@@ -82,13 +92,13 @@ FROM ({newest}) AS step_
 INNER JOIN
 (
     SELECT TraceId, SpanId, SpanAttributes AS said FROM $database.otel_traces
-    WHERE $__timeFilter(Timestamp) AND {places}
+    WHERE {places}
     LIMIT 1 BY TraceId, SpanId
 ) AS span USING (TraceId, SpanId)
 LEFT JOIN
 (
     SELECT TraceId, SpanId, any(Value) AS long FROM $database.agent_content
-    WHERE $__timeFilter(Timestamp) AND Key IN ({_quoted(LISTS)}) AND {places}
+    WHERE Key IN ({_quoted(LISTS)}) AND {places}
     GROUP BY TraceId, SpanId
 ) AS content USING (TraceId, SpanId)
 )"""
