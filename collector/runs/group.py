@@ -7,17 +7,18 @@ was last asked.  Restoring one from the store is adding what the store has of it
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from collector.runs.bucket import HIDDEN, Node
 from collector.runs.events import RUN_HEARTBEAT, RUN_STARTED, RUN_STEP, is_verdict
-from collector.runs.identity import Assembly, assemble, group_id
+from collector.runs.identity import Assembly, assemble, descend, group_id
 from collector.runs.judge import Judge, RulesInForce
 from collector.runs.notes import is_note, noted
 from collector.runs.reports import REPORTED, is_report, reported, with_report
 from collector.runs.run import Changes, PlacedStep, Removed, Run
 from collector.runs.summary import summarize
 from collector.runs.trace import NO_PRICING, Added, Pricing, Trace
+from otel_agentrun import semconv
 from otel_agentrun.dialects import REVISION
 from otel_agentrun.step import COUNTED, Event, Step
 
@@ -31,12 +32,23 @@ ROUNDS_MAX = 4
 _new = object.__new__
 
 
+class Told(NamedTuple):
+    """A run that told of itself, at first."""
+
+    at_ns: int
+    trace_id: str
+    span_id: str
+    """Of its own span, which comes when it ends."""
+    parent_id: str
+
+
 class TraceGroup:
     """Traces that are folded together, and the events of their runs."""
 
     __slots__ = (
-        "_findings", "_folded", "_judge", "_left", "_notes", "_placed", "_pricing", "_reports",
-        "_written", "alive", "events", "is_live", "open_runs", "size", "traces", "verdicts",
+        "_announced", "_findings", "_folded", "_judge", "_left", "_notes", "_placed", "_pricing",
+        "_reports", "_written", "alive", "events", "is_live", "open_runs", "size", "traces",
+        "verdicts",
     )  # fmt: skip
 
     def __init__(self, pricing: Pricing = NO_PRICING, rules: RulesInForce | None = None) -> None:
@@ -44,6 +56,8 @@ class TraceGroup:
         self.events: dict[str, Event] = {}
         self._folded: dict[str, Event] = {}
         """Those among them that say something about a run; the rest is about steps."""
+        self._announced: dict[str, Told] = {}
+        """By run id."""
         self.alive = False
         """It has sent heartbeats."""
         self.is_live = False
@@ -89,6 +103,11 @@ class TraceGroup:
             return False
         name = event.name
         self.events[event.event_id] = event
+        if name in ANNOUNCING and event.run_id:
+            parent_id = event.attributes.get(semconv.RUN_PARENT_ID, "")
+            self._announce(
+                event.run_id, Told(event.at_ns, event.trace_id, event.span_id, parent_id)
+            )
         if is_note(event):
             self._note(event)
         elif name == RUN_STEP:
@@ -101,6 +120,11 @@ class TraceGroup:
             self._folded[event.event_id] = event
             self.is_live = self.is_live or name == RUN_STARTED
         return True
+
+    def _announce(self, run_id: str, told: Told) -> None:
+        known = self._announced.get(run_id)
+        if known is None or told < known:
+            self._announced[run_id] = told
 
     def _trace(self, trace_id: str) -> Trace:
         trace = self.traces.get(trace_id)
@@ -167,6 +191,8 @@ class TraceGroup:
         self._folded |= other._folded
         self._reports |= other._reports
         self._notes |= other._notes
+        for run_id, told in other._announced.items():
+            self._announce(run_id, told)
         self.alive = self.alive or other.alive
         self.is_live = self.is_live or other.is_live
         self._placed |= other._placed
@@ -202,14 +228,32 @@ class TraceGroup:
         traces = [trace for trace in self.traces.values() if trace.tops]
         found = assemble(traces) if traces else []
         known = {run.run_id for run in found}
-        if self.traces:
-            return found
-        # A run that has announced itself and has no span yet.
-        named: dict[str, int] = {}
-        for event in self.events.values():
-            if event.name in ANNOUNCING and event.run_id and event.run_id not in known:
-                named[event.run_id] = min(event.at_ns, named.get(event.run_id, event.at_ns))
-        return found + [Assembly(run_id, announced_ns=named[run_id]) for run_id in sorted(named)]
+        # Runs that have announced themselves and have no span yet: all there is of a live parent
+        # may be the steps of its child.
+        named = sorted(
+            (told, run_id)
+            for run_id, told in self._announced.items()
+            if run_id not in known and not self._has(told.trace_id, told.span_id)
+        )
+        runs = [Assembly(run_id, announced_ns=told.at_ns) for told, run_id in named] + found
+        return self._related(runs) if self._announced else runs
+
+    def _related(self, runs: list[Assembly]) -> list[Assembly]:
+        """Runs whose own span is still to come are where they say that they are."""
+        by_id = {run.run_id: run for run in runs}
+        for run in runs:
+            told = self._announced.get(run.run_id)
+            if told is None or run.root is not None or run.parent is not None:
+                continue
+            parent = by_id.get(told.parent_id)
+            if parent is not None and parent.top is not run:
+                run.parent = parent
+                parent.children.append(run)
+        return [each for run in runs if run.parent is None for each in descend(run)]
+
+    def _has(self, trace_id: str, span_id: str) -> bool:
+        trace = self.traces.get(trace_id)
+        return trace is not None and span_id in trace.nodes
 
     def runs(self) -> list[Run]:
         """What the group folds to, now."""

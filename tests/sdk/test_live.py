@@ -98,7 +98,12 @@ def test_a_run_is_shown_with_its_child_money_and_content(collector: CollectorPro
         out, _ = process.communicate(timeout=60)
     run_id, child_id = out.split()
 
-    shown = wait_for(collector, run_id, lambda it: it["run"]["status"] == "completed")
+    # Its end is told at once; what was said comes with its span.
+    shown = wait_for(
+        collector,
+        run_id,
+        lambda it: it["run"]["status"] == "completed" and it["run"]["output"] is not None,
+    )
     child = wait_for(collector, child_id, lambda it: it["run"]["parent_run_id"] is not None)
 
     run = shown["run"]
