@@ -24,10 +24,12 @@ CROSS JOIN (SELECT count() AS of_all FROM failed) AS every
 INNER JOIN
 (
     SELECT RunId, SpanId, ToolName
-    FROM $database.steps
+    FROM $database.agent_steps
     WHERE Timestamp >= $__fromTime AND Timestamp <= $__toTime
       AND ToolName != ''
-      AND (RunId, SpanId) IN (SELECT RunId, ErrorSpanId FROM failed)
+      AND SpanId IN (SELECT ErrorSpanId FROM failed)
+    ORDER BY Version DESC
+    LIMIT 1 BY RunId, SpanId
 ) AS fault ON fault.RunId = failed.RunId AND fault.SpanId = failed.ErrorSpanId
 GROUP BY tool, error
 HAVING any(of_all) >= 10

@@ -1,6 +1,6 @@
 -- title: Does retrieval help?
 -- description: Runs by what their retrievals found, and how they ended. Where runs whose search found nothing do as well, the documents do not matter; where they do worse, misses cost answers.
--- answers: S5.54 S5.55 S5.63 S3.31
+-- answers: S5.54 S5.63
 -- columns:
 --   found: {unit: text, label: The run's retrievals, width: 220}
 --   runs: {unit: short, colored: bar}

@@ -34,9 +34,11 @@ FROM failed
 LEFT JOIN
 (
     SELECT RunId, SpanId, Kind, if(ToolName != '', ToolName, if(Model != '', Model, Name)) AS Step
-    FROM $database.steps
+    FROM $database.agent_steps
     WHERE Timestamp >= $__fromTime AND Timestamp <= $__toTime + INTERVAL 1 DAY
-      AND (RunId, SpanId) IN (SELECT RunId, ErrorSpanId FROM failed)
+      AND SpanId IN (SELECT ErrorSpanId FROM failed)
+    ORDER BY Version DESC
+    LIMIT 1 BY RunId, SpanId
 ) AS fault ON fault.RunId = failed.RunId AND fault.SpanId = failed.ErrorSpanId
 GROUP BY kind, step, error
 ORDER BY runs DESC

@@ -4,7 +4,7 @@
 --   permissions, a retry that failed as well, timeouts, mistakes of the model, and the step at fault.
 --   The versions are those that most of these runs had; the dashboard Versions compares them with
 --   others.
--- answers: S3.28 S3.30 S3.31 S4.33 S4.34
+-- answers: S3.28 S3.30 S4.34
 -- empty: No run failed in this period
 -- columns:
 --   cause: {unit: text, width: 220}
@@ -53,9 +53,11 @@ FROM failed
 LEFT JOIN
 (
     SELECT RunId, SpanId, toString(Kind) AS Kind, (RetryOf != '' OR EmittedAttempt > 1) AS IsRetry
-    FROM $database.steps
+    FROM $database.agent_steps
     WHERE Timestamp >= $__fromTime AND Timestamp <= $__toTime + INTERVAL 1 DAY
-      AND (RunId, SpanId) IN (SELECT RunId, ErrorSpanId FROM failed)
+      AND SpanId IN (SELECT ErrorSpanId FROM failed)
+    ORDER BY Version DESC
+    LIMIT 1 BY RunId, SpanId
 ) AS fault ON fault.RunId = failed.RunId AND fault.SpanId = failed.ErrorSpanId
 GROUP BY cause
 ORDER BY runs DESC

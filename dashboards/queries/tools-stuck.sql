@@ -3,7 +3,7 @@
 --   The last step of each run that did not end well, by agent: there it stopped, gave up or was
 --   stopped. "Times in the run" is how often that run had done the same step: many means going in
 --   circles.
--- answers: S1.31 S3.30 S3.32 S5.34 S5.42
+-- answers: S1.31 S3.30 S3.32 S5.34
 -- empty: No run got stuck in this period
 -- columns:
 --   agent: {unit: text, width: 180, link: "runs:agent"}
