@@ -64,7 +64,7 @@ def test_what_was_decided_happens(
         status = "killed" if stop_reason else "completed"
         assert (run["status"], run["stop_reason"]) == (status, stop_reason or "completed")
         if name == "budget":  # overdrawn by the step that went past the limit, and no more
-            assert run["cost_usd"] == pytest.approx(5 * scenarios.CALL_USD)
+            assert run["cost_usd_total"] == pytest.approx(5 * scenarios.CALL_USD)
         if name == "pause":
             told = [event["name"] for event in played.documents[result["run_id"]]["events"]]
             assert {semconv.RUN_PAUSED_EVENT, semconv.RUN_RESUMED_EVENT} <= set(told)
