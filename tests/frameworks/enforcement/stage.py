@@ -51,7 +51,7 @@ def main(names: list[str], secs: float) -> int:
 
 
 def _tested(name: str, secs: float) -> int | None:
-    """The exit status of its tests; `None`: they took longer, and were ended with all they began."""
+    """The exit status of its tests; `None`: they took longer, and ended with all they began."""
     command = [sys.executable, "-m", "pytest", "-q", TESTS]
     environment = {**os.environ, CHOSEN: name}
     with subprocess.Popen(command, env=environment, start_new_session=True) as process:
