@@ -126,9 +126,9 @@ FRAMEWORKS: Final = (
         environment="strands",
         modes=("async", "astream"),
         leaves_out={
-            "approval": "its instrumentation swallows what the start of a tool call raises; the "
-            "rule acts at the next model call. Ask inside of the tool, or make it an "
-            "`agentrun.tool`, whose start is refused"
+            "approval": "its instrumentation swallows what the start of a tool call raises, so that "
+            "rules about tools act at the next model call. Ask inside of the tool; what is "
+            "forbidden is refused where the tool is an `agentrun.tool`"
         },
     ),
     Framework(
