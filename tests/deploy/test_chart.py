@@ -50,11 +50,16 @@ EVERYTHING: dict[str, Any] = {
         "dashboards": {"enabled": True},
         "alerting": {"enabled": True},
         "datasource": {"enabled": True},
+        "prometheus": {"url": "http://prometheus-operated.monitoring:9090"},
     },
 }
 VALUES: dict[str, dict[str, Any]] = {
     "least": {"existingSecret": "agentrun"},
-    "embedded": {"existingSecret": "agentrun", "store": {"embedded": True}},
+    "embedded": {
+        "existingSecret": "agentrun",
+        "store": {"embedded": True},
+        "grafana": {"alerting": {"enabled": True}, "datasource": {"enabled": True}},
+    },
     "everything": EVERYTHING,
     "no secret": {},
     "two embedded": {
@@ -76,6 +81,10 @@ VALUES: dict[str, dict[str, Any]] = {
     "literal key": {
         "existingSecret": "agentrun",
         "auth": {"keys": [{"name": "agents", "key": "abc"}]},
+    },
+    "password in url": {
+        "existingSecret": "agentrun",
+        "grafana": {"prometheus": {"url": "http://me:abc@prometheus:9090"}},
     },
 }
 
@@ -331,27 +340,50 @@ def test_dashboards_and_alert_rules_are_config_maps(
     helm: dict[str, dict[str, Any]], label: str, pattern: str
 ) -> None:
     """The file's text, byte for byte, under the limit of a ConfigMap (1 MiB)."""
-    found = {
-        file: text
-        for one in helm["everything"]["resources"]
-        if one["metadata"].get("labels", {}).get(label) == "1"
-        for file, text in one["data"].items()
-    }
+    found = labelled(helm["everything"], label)
     files = sorted((ROOT / "dashboards").glob(pattern))
     assert found == {file.name: file.read_text(encoding="utf-8") for file in files}
     assert all(len(text.encode()) < 1 << 20 for text in found.values())
 
 
-def test_the_datasource_is_the_one_of_compose(helm: dict[str, dict[str, Any]]) -> None:
-    """Dashboards ask for it by uid; the password stays with Grafana."""
-    text = resource(helm["everything"], "ConfigMap", f"{NAME}-datasource")["data"]["agentrun.yaml"]
-    (chart,) = yaml.safe_load(text)["datasources"]
+def labelled(answer: dict[str, Any], label: str) -> dict[str, str]:
+    """File -> text of the ConfigMaps that a sidecar of Grafana's picks up."""
+    return {
+        file: text
+        for one in answer["resources"]
+        if one["metadata"].get("labels", {}).get(label) == "1"
+        for file, text in one["data"].items()
+    }
+
+
+def datasources(text: str) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = yaml.safe_load(text)["datasources"]
+    return listed
+
+
+def test_the_datasources_are_those_of_compose(helm: dict[str, dict[str, Any]]) -> None:
+    """Dashboards and rules ask for them by uid; the password stays with Grafana."""
+    (text,) = labelled(helm["everything"], "grafana_datasource").values()
+    chart = datasources(text)
     file = DEPLOY / "grafana" / "provisioning" / "datasources" / "agentrun.yaml"
-    (compose,) = yaml.safe_load(file.read_text(encoding="utf-8"))["datasources"]
-    assert [chart[key] for key in ("name", "uid", "type")] == [
-        compose[key] for key in ("name", "uid", "type")
+    compose = datasources(file.read_text(encoding="utf-8"))
+    assert [[one[key] for key in ("name", "uid", "type")] for one in chart] == [
+        [one[key] for key in ("name", "uid", "type")] for one in compose
     ]
-    assert chart["secureJsonData"]["password"].startswith("$__file{/")
+    assert chart[0]["secureJsonData"]["password"].startswith("$__file{/")
+    assert chart[1]["url"] == EVERYTHING["grafana"]["prometheus"]["url"]
+    monitor = resource(helm["everything"], "ServiceMonitor")["spec"]["endpoints"][0]
+    assert chart[1]["jsonData"]["timeInterval"] == monitor["interval"]
+
+
+def test_without_a_prometheus_nothing_asks_for_one(helm: dict[str, dict[str, Any]]) -> None:
+    """No data source that leads nowhere, and no rules that ask it."""
+    (text,) = labelled(helm["embedded"], "grafana_datasource").values()
+    assert [one["uid"] for one in datasources(text)] == ["otel-agentrun"]
+    rules = labelled(helm["embedded"], "grafana_alert")
+    files = {file.name for file in (ROOT / "dashboards" / "alerting").glob("*.yaml")}
+    assert set(rules) == files - {"collector.yaml"}
+    assert not any("agentrun-prometheus" in text for text in rules.values())
 
 
 @pytest.mark.parametrize(
@@ -364,6 +396,7 @@ def test_the_datasource_is_the_one_of_compose(helm: dict[str, dict[str, Any]]) -
         ("misspelled", "replicas"),
         ("floating tag", "tag"),
         ("literal key", "auth"),
+        ("password in url", "prometheus"),
     ],
 )
 def test_values_that_cannot_work_are_refused(

@@ -10,10 +10,12 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -21,11 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.deploy.files import COMPOSE, COMPOSE_FILES, DEPLOY, compose, instructions
 from tests.support.clickhouse_process import ClickHouseProcess
 from tests.support.process import PORTS, STOP_SECS
 
+PROMETHEUS = DEPLOY / "prometheus" / "prometheus.yaml"
 ENTRYPOINT = [sys.executable, str(DEPLOY / "entrypoint.py")]
 RUN_SECS = 60.0
 READS = re.compile(r"ClickHouse +http://\S*?:(\d+)")
@@ -198,6 +202,90 @@ def asked(deployed: Deployed, sql: str, password: str) -> str:
         return str(answer.read().decode())
 
 
+def test_prometheus_may_read_the_metrics_and_nobody_without_a_key(deployed: Deployed) -> None:
+    """By the name and with the key of its scrape config, and fewer samples than it allows."""
+    config = PROMETHEUS.read_text(encoding="utf-8")
+    (job,) = yaml.safe_load(config)["scrape_configs"]
+    url = f"http://127.0.0.1:{deployed.ports['api']}{job['metrics_path']}"
+    key = (deployed.secrets / Path(job["authorization"]["credentials_file"]).name).read_text()
+    host = {"Host": job["static_configs"][0]["targets"][0]}
+    request = urllib.request.Request(url, headers=host | {"Authorization": f"Bearer {key}"})
+    with urllib.request.urlopen(request, timeout=RUN_SECS) as answer:
+        samples = [line for line in answer.read().decode().splitlines() if line[:1] != "#"]
+    assert any(line.startswith("agentrun_items_received_total{") for line in samples)
+    assert len(samples) * 10 < job["sample_limit"]
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(urllib.request.Request(url, headers=host), timeout=RUN_SECS)
+    with refused.value:
+        assert refused.value.code == 401
+
+
+def test_a_real_prometheus_finds_the_collector_up(deployed: Deployed, tmp_path: Path) -> None:
+    """The service's command and scrape config; only where things are, and how often, differs."""
+    program = shutil.which("prometheus")
+    if program is None:
+        pytest.skip("prometheus (Debian: prometheus) is not installed")
+    key = deployed.secrets / "READ_KEY"
+    text = PROMETHEUS.read_text(encoding="utf-8")
+    for old, new in {
+        "collector:4319": f"127.0.0.1:{deployed.ports['api']}",
+        "/run/secrets/READ_KEY": str(key),
+        "scrape_interval: 15s": "scrape_interval: 1s",
+        "scrape_timeout: 10s": "scrape_timeout: 1s",
+    }.items():
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    config = tmp_path / "prometheus.yaml"
+    config.write_text(text, encoding="utf-8")
+    service = compose(deployed.file)["services"]["prometheus"]
+    flags = {
+        "--config.file": str(config),
+        "--storage.tsdb.path": str(tmp_path / "data"),
+        "--web.listen-address": f"127.0.0.1:{free_port()}",
+    }
+    words = [word for word in service["command"] if word.split("=")[0] not in flags]
+    words += [f"{flag}={value}" for flag, value in flags.items()]
+    base = f"http://{flags['--web.listen-address']}"
+    with (
+        (tmp_path / "log").open("w") as log,
+        subprocess.Popen([program, *words], stdout=log, stderr=log) as process,
+    ):
+        try:
+            up = eventually(f"{base}/api/v1/query?query=up", '"1"]', process)
+            (one,) = json.loads(up)["data"]["result"]
+            assert one["metric"]["job"] == "otel-agentrun"
+            eventually(
+                f"{base}/api/v1/query?query=agentrun_items_received_total", "signal", process
+            )
+            (check,) = [word for word in service["healthcheck"]["test"] if "://" in word]
+            eventually(check.replace("http://127.0.0.1:9090", base), "Ready", process)
+        finally:
+            process.terminate()
+            process.wait(STOP_SECS)
+
+
+def free_port() -> int:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        return int(closed.getsockname()[1])
+
+
+def eventually(url: str, wanted: str, process: subprocess.Popen[bytes]) -> str:
+    """The answer, as soon as `wanted` is in it."""
+    answer = ""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and process.poll() is None:
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(url, timeout=RUN_SECS) as response,
+        ):
+            answer = response.read().decode()
+            if wanted in answer:
+                return answer
+        time.sleep(0.1)
+    raise AssertionError(f"{url}: no {wanted} in {answer!r}")
+
+
 def test_who_has_no_key_is_refused(deployed: Deployed) -> None:
     """Listening for others means keys, also for the demo's agents and for people."""
     collector = f"http://127.0.0.1:{deployed.ports['api']}"
@@ -245,9 +333,7 @@ def test_wrong_settings_end_with_2(tmp_path: Path) -> None:
 
 def test_a_collector_starts_while_clickhouse_is_down(tmp_path: Path) -> None:
     """Pods of both start together: it takes spans, is alive, and not ready."""
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
+    port = free_port()
     env = environment(tmp_path / "none") | {"AGENTRUN_DATA_DIR": str(tmp_path / "data")}
     env |= FREE_PORTS
     env["AGENTRUN_STORE_URL"] = f"clickhouse://agentrun:x@127.0.0.1:{port}/agentrun"

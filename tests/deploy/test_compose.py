@@ -22,7 +22,7 @@ from tests.deploy.files import (
     example_env,
 )
 
-PINNED = re.compile(r"[\w./-]+:\d+(\.\d+)+[\w.-]*(@sha256:[0-9a-f]{64})?")
+PINNED = re.compile(r"[\w./-]+:v?\d+(\.\d+)+[\w.-]*(@sha256:[0-9a-f]{64})?")
 SECRET_WORD = re.compile(r"(?i)password|passwd|token|secret|api_?key")
 by_file = pytest.mark.parametrize("name", COMPOSE_FILES)
 
@@ -133,6 +133,26 @@ def test_the_store_is_on_a_network_without_a_way_out() -> None:
     assert document["networks"]["store"] == {"internal": True}
     assert "ports" not in document["services"]["clickhouse"]
     assert "store" not in document["services"]["demo"]["networks"]
+
+
+@by_file
+def test_prometheus_is_reached_by_grafana_only_and_its_disk_is_bounded(name: str) -> None:
+    """Between the collector and Grafana, with a reader's key; nothing can be deleted over HTTP."""
+    document = compose(name)
+    options = document["services"]["prometheus"]
+    assert options["networks"] == ["metrics"]
+    assert document["networks"]["metrics"] == {"internal": True}
+    on_it = {one for one, found in services(name).items() if "metrics" in found["networks"]}
+    assert on_it == {"collector", "prometheus", "grafana"}
+    assert "ports" not in options
+    assert sources(options) == ["READ_KEY"]
+    flags = dict(flag.removeprefix("--").split("=", 1) for flag in options["command"])
+    assert re.fullmatch(r"[1-9]\d*d", flags.pop("storage.tsdb.retention.time"))
+    assert re.fullmatch(r"[1-9]\d*[MG]B", flags.pop("storage.tsdb.retention.size"))
+    mounts = dict(reversed(volume.split(":")[:2]) for volume in options["volumes"])
+    assert mounts[flags.pop("config.file")] == "../prometheus/prometheus.yaml"
+    assert mounts[flags.pop("storage.tsdb.path")] == "prometheus-data"
+    assert flags == {}, "no admin API, no remote write"
 
 
 def test_the_example_sets_every_variable_that_the_files_use() -> None:

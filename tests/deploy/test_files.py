@@ -1,4 +1,4 @@
-"""The systemd unit, the gateway, ClickHouse's and Grafana's files: read as their readers would."""
+"""What systemd, the gateway, ClickHouse, Prometheus and Grafana read, read as they would."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ import yaml
 
 from collector.config import load
 from collector.store.schema import render
-from tests.deploy.files import DEPLOY, ROOT, compose, example_env, interpolated
+from tests.deploy.files import COMPOSE_FILES, DEPLOY, ROOT, compose, example_env, interpolated
 
 SYSTEMD = DEPLOY / "systemd"
 CLICKHOUSE = DEPLOY / "clickhouse"
+PROMETHEUS = DEPLOY / "prometheus" / "prometheus.yaml"
 GRAFANA = DEPLOY / "grafana" / "provisioning"
 EXPOSURE_MAX = 2.0
 """Of `systemd-analyze security`: 0 is a locked room, 10 a service without any protection."""
@@ -219,6 +220,49 @@ def test_the_clusters_files_fit_the_migrations() -> None:
     assert len(quorum) % 2 == 1
 
 
+# ------------------------------------------------------------------ Prometheus
+
+
+def scrape() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(PROMETHEUS.read_text(encoding="utf-8"))
+    return loaded
+
+
+def test_promtool_understands_the_scrape_config() -> None:
+    """Prometheus' own check of every field."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool (Debian: prometheus) is not installed")
+    done = subprocess.run(
+        [promtool, "check", "config", "--syntax-only", "--lint-fatal", str(PROMETHEUS)],
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", COMPOSE_FILES)
+def test_prometheus_scrapes_the_collector_with_a_secret_that_it_has(name: str) -> None:
+    """Every 15 s, at the API's port, by a name that the API answers to."""
+    config = scrape()
+    (job,) = config["scrape_configs"]
+    assert set(config) == {"global", "scrape_configs"}
+    assert (config["global"]["scrape_interval"], job["metrics_path"]) == ("15s", "/metrics")
+    assert job["authorization"]["type"] == "Bearer"
+    assert job["follow_redirects"] is False, "the key would follow"
+    services = compose(name)["services"]
+    folder, _, secret = job["authorization"]["credentials_file"].rpartition("/")
+    assert (folder, services["prometheus"]["secrets"]) == ("/run/secrets", [secret])
+    (one,) = job["static_configs"]
+    (target,) = one["targets"]
+    host, _, port = target.rpartition(":")
+    (mounted,) = [v for v in services[host]["volumes"] if v.endswith("/agentrun.yaml:ro")]
+    settings = DEPLOY / "compose" / mounted.split(":")[0]
+    api = yaml.safe_load(settings.read_text(encoding="utf-8"))
+    assert api["api"]["address"].endswith(f":{port}")
+    assert host in api["api"]["allowed_hosts"]
+    assert {"name": "readers", "key_env": secret, "roles": ["read"]} in api["auth"]["keys"]
+
+
 # ------------------------------------------------------------------ Grafana
 
 
@@ -230,6 +274,11 @@ def provisioned(folder: str) -> dict[str, Any]:
         text = text.replace(f"${name}", f'"{env[name]}"')
     loaded: dict[str, Any] = yaml.safe_load(text)
     return loaded
+
+
+def sources() -> dict[str, dict[str, Any]]:
+    """uid -> data source."""
+    return {one["uid"]: one for one in provisioned("datasources")["datasources"]}
 
 
 @pytest.mark.parametrize(
@@ -253,7 +302,7 @@ def test_the_datasource_has_all_its_variables(name: str, port: str, protocol: st
 
 def test_the_datasource_reads_as_the_reader() -> None:
     """With the user that may only read, from the tables that the exporter's readers know."""
-    (source,) = provisioned("datasources")["datasources"]
+    source = sources()["otel-agentrun"]
     users = ET.parse(CLICKHOUSE / "users.d" / "agentrun.xml").getroot()
     user = source["jsonData"]["username"]
     assert users.findtext(f"users/{user}/profile") == "agentrun_reader"
@@ -261,12 +310,31 @@ def test_the_datasource_reads_as_the_reader() -> None:
     assert source["type"] == "grafana-clickhouse-datasource"
 
 
-def test_alert_rules_find_the_datasource() -> None:
-    """They, and the examples of `agentrun dashboards export`, name it by uid."""
+@pytest.mark.parametrize("name", COMPOSE_FILES)
+def test_the_collectors_metrics_are_a_datasource_too(name: str) -> None:
+    """The Prometheus service, on a network of Grafana's; rates are over its interval."""
+    source = sources()["agentrun-prometheus"]
+    url = re.fullmatch(r"http://(\w+):9090", source["url"])
+    assert url
+    services = compose(name)["services"]
+    assert set(services[url[1]]["networks"]) <= set(services["grafana"]["networks"])
+    assert source["jsonData"]["timeInterval"] == scrape()["global"]["scrape_interval"]
+
+
+def test_alert_rules_find_the_datasources() -> None:
+    """They, and the examples of `agentrun dashboards export`, name them by uid."""
     example = ROOT / "dashboards" / "provisioning" / "datasource.yaml"
-    (wanted,) = yaml.safe_load(example.read_text(encoding="utf-8"))["datasources"]
-    (source,) = provisioned("datasources")["datasources"]
-    assert (source["uid"], source["type"]) == (wanted["uid"], wanted["type"])
+    wanted = yaml.safe_load(example.read_text(encoding="utf-8"))["datasources"]
+    found = sources()
+    assert {one["uid"]: one["type"] for one in wanted} == {
+        uid: one["type"] for uid, one in found.items()
+    }
+    asked = {
+        uid
+        for file in (ROOT / "dashboards" / "alerting").glob("*.yaml")
+        for uid in re.findall(r"datasourceUid: (\S+)", file.read_text(encoding="utf-8"))
+    }
+    assert asked - {"__expr__"} == set(found)
     volumes = compose("compose.yaml")["services"]["grafana"]["volumes"]
     assert "../../dashboards/alerting:/etc/grafana/provisioning/alerting:ro" in volumes
 
