@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -87,7 +88,7 @@ class Session:
                 raise click.UsageError("--collector and --store exclude each other")
             if collector or store:
                 return collector, store
-        return COLLECTOR, ""
+        return os.environ.get("AGENTRUN_COLLECTOR") or COLLECTOR, ""
 
     def remote(self) -> RemoteOperations:
         collector, store = self.where()

@@ -24,7 +24,7 @@ from collector.config.schema import Config
 
 PREFIX: Final = "AGENTRUN_"
 
-OTHERS: Final = frozenset({"AGENTRUN_CONFIG", "AGENTRUN_API_KEY"})
+OTHERS: Final = frozenset({"AGENTRUN_CONFIG", "AGENTRUN_API_KEY", "AGENTRUN_COLLECTOR"})
 """Variables of the command line that look like settings."""
 
 KUBERNETES: Final = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT(_\d+_(TCP|UDP)(_|$)|$)")

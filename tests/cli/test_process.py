@@ -68,6 +68,13 @@ def test_runs_come_over_http_as_one_document(url: str) -> None:
     assert agentrun("doctor", "--collector", url).returncode == 0
 
 
+def test_the_collector_may_be_named_once_for_all(url: str) -> None:
+    """An address other than the default would be an option of every command."""
+    listed = agentrun("runs", "list", "--json", env={**ENV, "AGENTRUN_COLLECTOR": url})
+    assert listed.returncode == 0, listed.stderr
+    assert len(json.loads(listed.stdout)) == 2
+
+
 def test_a_refused_key_is_a_sentence(url: str) -> None:
     refused = agentrun("runs", "list", "--collector", url, env={**ENV, "AGENTRUN_API_KEY": "no"})
     assert refused.returncode == 1
