@@ -124,9 +124,9 @@ def stop_times(collector: CollectorProcess, agents: Agents) -> None:
     """From the breaching step's end to RunStopped."""
     warm_up(agents)
     for agent, where in (("local", "a rule in the application"), ("remote", "the collector's")):
-        for step_secs in (0.01, 0.05):
+        for step_secs, runs in ((0.01, RUNS), (0.05, RUNS // 2)):
             found = []
-            for _ in range(RUNS):
+            for _ in range(runs):
                 agents.start(agent, step_secs)
                 found.append(agents.stopped())
             reasons = {(each["stop_reason"], each["connected"]) for each in found}
@@ -181,7 +181,7 @@ def authorizing(collector: CollectorProcess, agents: Agents) -> None:
         )
 
     say("authorize, allow", times(ask("search", live), CALLS))
-    say("authorize, block (stopped run; recorded)", times(ask("search", run_id), CALLS // 4))
+    say("authorize, block (stopped run)", times(ask("search", run_id), CALLS // 4))
     with load(collector):
         beside = f"beside {LOAD_SPANS_PER_SEC} spans/s"
         say(f"authorize, allow, {beside}", times(ask("search", live), CALLS, pause_secs=0.002))
