@@ -126,7 +126,7 @@ FRAMEWORKS: Final = (
         environment="strands",
         modes=("async", "astream"),
         leaves_out={
-            "approval": "its instrumentation swallows what the start of a tool call raises, so that "
+            "approval": "its instrumentation swallows what the start of a tool call raises: "
             "rules about tools act at the next model call. Ask inside of the tool; what is "
             "forbidden is refused where the tool is an `agentrun.tool`"
         },
