@@ -279,7 +279,7 @@ def eventually(url: str, wanted: str, process: subprocess.Popen[bytes]) -> str:
             contextlib.suppress(OSError),
             urllib.request.urlopen(url, timeout=RUN_SECS) as response,
         ):
-            answer = response.read().decode()
+            answer = str(response.read().decode())
             if wanted in answer:
                 return answer
         time.sleep(0.1)
