@@ -16,6 +16,7 @@ import click
 import pytest
 
 from collector import config
+from collector.rules.file import parse_rules
 from collector.cli.main import main
 
 ROOT = Path(__file__).parents[1]
@@ -143,7 +144,8 @@ def test_the_first_runs_of_the_readme_arrive(ports: Ports, tmp_path: Path) -> No
 def test_the_configuration_of_the_readme_is_read(tmp_path: Path) -> None:
     """Somebody will copy it.  (That of docs/configuration.md: tests/config.)"""
     page = (ROOT / "README.md").read_text(encoding="utf-8")
-    (text,) = [body for language, body in FENCE.findall(page) if language == "yaml"]
+    rules, text = [body for language, body in FENCE.findall(page) if language == "yaml"]
+    assert len(parse_rules(rules, "README.md").rules) == 2
     file = tmp_path / "agentrun.yaml"
     file.write_text(text, encoding="utf-8")
     names = re.findall(r"key_env: (\w+)", text)
