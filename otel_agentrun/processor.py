@@ -35,6 +35,7 @@ from otel_agentrun.emitter import HEARTBEAT_SECS, Emitter
 from otel_agentrun.implicit_runs import ImplicitRuns
 from otel_agentrun.open_spans import OpenSpan, OpenSpans
 from otel_agentrun.prices import PriceBook
+from otel_agentrun.rules.conduct import around
 from otel_agentrun.sampling import may_drop
 from otel_agentrun.span_view import put, raw, view_of
 from otel_agentrun.step import COUNTED, Kind, SpanView, Step
@@ -243,10 +244,9 @@ class AgentRunSpanProcessor(SpanProcessor):
         if own_kind not in (None, "tool"):
             return
         span_id = f"{span.get_span_context().span_id:016x}"
-        if not judged:
-            above = f"{span.parent.span_id:016x}" if span.parent is not None else ""
-            if watched.gate.approved.get(above) == call.name:
-                judged = "approved"  # the same call, told of twice
+        above = f"{span.parent.span_id:016x}" if span.parent is not None else ""
+        if not judged and watched.gate.approved.get(above) == call.name:
+            judged = "approved"  # the same call, told of twice
         if not judged:
             demand = watched.demand(call)
             if demand is None:
@@ -258,6 +258,8 @@ class AgentRunSpanProcessor(SpanProcessor):
             judged = "approved"
         if judged == "approved":
             watched.gate.approved[span_id] = call.name
+            # A framework's span around it, that tells of the same call once it is over.
+            watched.gate.approved[around(above, call.name)] = call.name
             if call.call_id:
                 watched.gate.approved[call.call_id] = call.name
 

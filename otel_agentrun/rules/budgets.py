@@ -139,6 +139,12 @@ class Drawn(NamedTuple):
         """The amount past which the mildest action is due."""
         return self.limit * min(self.budget.escalate.values())
 
+    @property
+    def reached(self) -> float:
+        """The greatest amount past which an action is due and that was used."""
+        amounts = [self.limit * share for share in self.budget.escalate.values()]
+        return max((each for each in amounts if self.used > each), default=self.threshold)
+
     def use(self, parent: BudgetUse | None = None) -> BudgetUse:
         """`parent` is the same budget's use by the run above: no more than that is left."""
         remaining = max(self.limit - self.used, 0.0)

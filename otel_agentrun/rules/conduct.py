@@ -77,7 +77,8 @@ class Conduct:
     )  # fmt: skip
 
     def __init__(self, rules: Sequence[PolicyRule], approved: Collection[str] = ()) -> None:
-        """`approved` has the ids of tool calls, and names of tools, that a person has approved."""
+        """`approved` has the ids of tool calls, and names of tools, that a person has approved; of
+        a call inside a span that tells of the same call, what `around` says."""
         self._approved = approved
         self._by_kind: dict[str, list[PolicyRule]] = {}
         for rule in rules:
@@ -180,7 +181,7 @@ class Conduct:
     def _call(self, rule: PolicyRule, subject: str, tool: str, verb: str, step: Step) -> None:
         if rule.policy.policy == "forbidden_tool":
             text = f"`{tool}` {verb}; it is forbidden"
-        elif subject in self._approved or tool in self._approved:
+        elif any(each in self._approved for each in (subject, tool, around(step.span_id, tool))):
             return
         else:
             text = f"`{tool}` {verb}; it needs approval"
@@ -247,3 +248,8 @@ def _wanted(policy: Policy) -> str:
     names = [f"a step of kind {kind}" for kind in policy.kinds]
     names += [f"a call of `{tool}`" for tool in policy.tools]
     return " or ".join(names) + (" that succeeded" if policy.must == "succeed" else "")
+
+
+def around(span_id: str, tool: str) -> str:
+    """A call of this tool right inside a span, as something that is approved."""
+    return f"{span_id}/{tool}"

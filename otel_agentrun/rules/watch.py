@@ -76,8 +76,8 @@ class Watch:
         self._unknown: Unknown = NO_UNKNOWN
         self._requests: dict[tuple[str, str], Finding] = {}
         """Budgets of single calls: (rule, span id) -> finding."""
-        self._crossed: dict[str, Seen] = {}
-        """Budget -> the step that went past it; until a step comes late."""
+        self._crossed: dict[tuple[str, float], Seen] = {}
+        """(budget, amount) -> the step that went past it; until a step comes late."""
 
     def __len__(self) -> int:
         return len(self._steps)
@@ -281,15 +281,15 @@ class Watch:
         ending: Ending | None,
     ) -> Finding:
         budget, limit, used, guessed = drawn
-        threshold = drawn.threshold
-        at = self._crossed.get(budget.name) if ending is None else None
+        threshold = drawn.reached
+        at = self._crossed.get((budget.name, threshold)) if ending is None else None
         if at is None and budget.window == "none":
             every = self._steps
             if others := below():
                 every = sorted((*every, *others), key=_key)
             at = crossing(budget, threshold, every, started_ns, self._price)
             if at is not None:
-                self._crossed[budget.name] = at
+                self._crossed[budget.name, threshold] = at
         whose = "the run" if budget.window == "none" else f"this {budget.window} the {budget.per}"
         text = f"{whose} " + budget_text(budget, used, limit, estimated=guessed)
         past = at

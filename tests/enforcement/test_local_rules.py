@@ -317,6 +317,31 @@ def test_a_call_that_needs_approval_waits_for_it(make: Make, how: str) -> None:
     assert len(app.events("agentrun.run.resumed")) == (how == "approve")
 
 
+def test_the_span_of_a_framework_around_an_approved_tool_is_the_same_call(make: Make) -> None:
+    """LlamaIndex's ends after the tool in it: it needs no second answer, but the next call does."""
+    app = make(APPROVAL)
+    thread = answer(app, "approve")
+    around = {"openinference.span.kind": "TOOL", "tool.name": "refund"}
+    around["input.value"] = '{"amount": 900}'
+    tracer = app.framework()
+    done = []
+    with pytest.raises(agentrun.RunStoppedError), agentrun.run("a"):
+        with tracer.start_as_current_span("FunctionTool.acall", attributes=around) as span:
+            span.set_attribute("tool.name", "refund")
+            with agentrun.tool("refund", arguments={"amount": 900}):
+                done.append(1)
+        thread.join(5)
+        with agentrun.tool("search"):
+            done.append(2)
+        thread = answer(app, "refuse")
+        with agentrun.tool("refund", arguments={"amount": 901}):
+            done.append(3)
+    thread.join(5)
+
+    assert done == [1, 2]
+    assert len(app.events("agentrun.approval.requested")) == 2
+
+
 def test_asynchronous_tools_of_ours_await_their_approval(make: Make) -> None:
     app = make(APPROVAL)
 
@@ -326,7 +351,7 @@ def test_asynchronous_tools_of_ours_await_their_approval(make: Make) -> None:
 
     async def main() -> str:
         async with agentrun.run("a"):
-            ticks = asyncio.create_task(asyncio.sleep(0.01))
+            ticks = asyncio.create_task(asyncio.sleep(0))
             done = await refund(900)
             assert ticks.done()
             return done

@@ -162,3 +162,17 @@ def test_windows_are_calendar_periods() -> None:
     at = 1_700_000_123 * 1_000_000_000  # 2023-11-14T22:15:23Z
     starts = {window: window_start_ns(window, at) // 10**9 for window in ("hour", "day", "month")}
     assert starts == {"hour": 1_699_999_200, "day": 1_699_920_000, "month": 1_698_796_800}
+
+
+def test_a_finding_names_the_step_of_the_severest_action() -> None:
+    """Warned past 1 USD and to be killed past 2: the step that went past 2 is the evidence."""
+    budget = Budget(name="cost", measure="cost_usd", limit=2, escalate={"warn": 0.5, "kill": 1})
+    watch = Watch(Ruleset(a_file(budget)).select({}))
+    steps = [call(n) for n in range(1, 5)]
+    found = []
+    for number, step in enumerate(steps, 1):
+        watch.add([Seen(step, 700_000_000)])
+        spent = Spent(cost_nano_usd=700_000_000 * number)
+        found += [f.span_ids[0] for f in watch.findings(drawn([budget], spent))]
+
+    assert found == [steps[1].span_id, steps[2].span_id, steps[2].span_id]
