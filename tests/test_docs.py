@@ -16,8 +16,8 @@ import click
 import pytest
 
 from collector import config
-from collector.rules.file import parse_rules
 from collector.cli.main import main
+from collector.rules.file import parse_rules
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("changelog.d/*.md")])

@@ -26,10 +26,10 @@ FROM
     -- Least squares of cost over fresh input f, cached input c and output o; solved by Cramer's rule.
     SELECT
         *,
-        ff * (cc * oo - co * co) - fc * (fc * oo - co * fo) + fo * (fc * co - cc * fo) AS volume,
-        (fu * (cc * oo - co * co) - fc * (cu * oo - co * ou) + fo * (cu * co - cc * ou)) / volume AS input,
-        (ff * (cu * oo - co * ou) - fu * (fc * oo - co * fo) + fo * (fc * ou - cu * fo)) / volume AS cached,
-        (ff * (cc * ou - cu * co) - fc * (fc * ou - cu * fo) + fu * (fc * co - cc * fo)) / volume AS output,
+        ff * (cc * oo - co * co) - fc * (fc * oo - co * xo) + xo * (fc * co - cc * xo) AS volume,
+        (fu * (cc * oo - co * co) - fc * (cu * oo - co * ou) + xo * (cu * co - cc * ou)) / volume AS input,
+        (ff * (cu * oo - co * ou) - fu * (fc * oo - co * xo) + xo * (fc * ou - cu * xo)) / volume AS cached,
+        (ff * (cc * ou - cu * co) - fc * (fc * ou - cu * xo) + fu * (fc * co - cc * xo)) / volume AS output,
         fitted > 4 AND volume > 1e-9 * ff * cc * oo
             AND abs(uu - input * fu - cached * cu - output * ou) < 1e-6 * uu AS explained
     FROM
@@ -39,7 +39,7 @@ FROM
             count() AS calls, sum(all_input) AS input_tokens, sum(from_cache) AS cached_tokens,
             countIf(c > 0) AS with_hit, sum(u) AS total_usd,
             countIf(fits) AS fitted,
-            sumIf(f * f, fits) AS ff, sumIf(f * c, fits) AS fc, sumIf(f * o, fits) AS fo,
+            sumIf(f * f, fits) AS ff, sumIf(f * c, fits) AS fc, sumIf(f * o, fits) AS xo,
             sumIf(c * c, fits) AS cc, sumIf(c * o, fits) AS co, sumIf(o * o, fits) AS oo,
             sumIf(f * u, fits) AS fu, sumIf(c * u, fits) AS cu, sumIf(o * u, fits) AS ou,
             sumIf(u * u, fits) AS uu
