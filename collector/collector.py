@@ -11,8 +11,9 @@ from dataclasses import replace
 from collector import records, settings
 from collector.accounting import Accounting
 from collector.api.health import Check, Finding, Status, disk_check, probe
-from collector.api.service import Document, RunQuery, Selector, format_time
+from collector.api.service import RunQuery, Selector
 from collector.api.updates import Updates
+from collector.api.values import Document, format_time
 from collector.config import Config
 from collector.control.approvals import Approvals
 from collector.control.authorize import Authorizer

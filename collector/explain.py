@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from collector import settings
-from collector.api.service import Document
+from collector.api.values import Document
 from collector.config import Config
 from collector.model import Signal
 from collector.normalize import events_of, steps_of, views_of

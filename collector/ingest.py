@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from collector.api.service import Document
+from collector.api.values import Document
 from collector.app import aside, run_loop
 from collector.collector import Collector
 from collector.config import Config

@@ -20,9 +20,7 @@ from collector.api.ledger_routes import add_ledger
 from collector.api.metrics import CONTENT_TYPE, Metrics
 from collector.api.security import Gate, require_any, tenant
 from collector.api.service import (
-    Document,
     Feedback,
-    NotFoundError,
     Operations,
     RunQuery,
     Selector,
@@ -31,6 +29,7 @@ from collector.api.service import (
 )
 from collector.api.stats_routes import add_stats
 from collector.api.updates import Updates
+from collector.api.values import Document, NotFoundError
 from collector.errors import OverloadedError
 from collector.receiver.auth import Keyring, Principal, Role
 

@@ -13,7 +13,8 @@ from collector.api.control_routes import Answers, Controller, Reader
 from collector.api.documents import Error
 from collector.api.orders import REASON_MAX
 from collector.api.security import tenant
-from collector.api.service import TEXT_MAX, Operations
+from collector.api.service import Operations
+from collector.api.values import TEXT_MAX
 
 __all__ = ["add_approvals"]
 

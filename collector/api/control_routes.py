@@ -13,7 +13,8 @@ from collector.api import control_documents as bodies
 from collector.api.documents import Error
 from collector.api.orders import Authorize, Order, OrderAction
 from collector.api.security import require_any, tenant
-from collector.api.service import Document, NotFoundError, Operations
+from collector.api.service import Operations
+from collector.api.values import Document, NotFoundError
 from collector.receiver.auth import Principal, Role
 
 __all__ = ["add_control"]

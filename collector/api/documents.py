@@ -11,7 +11,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from collector.api.service import FILTERS, LIMIT_MAX, Document
+from collector.api.service import FILTERS, LIMIT_MAX
+from collector.api.values import Document
 from collector.store.filters import LIMIT_DEFAULT
 
 RunStatus = Literal["initiated", "running", "paused", "completed", "failed", "killed", "timed_out"]

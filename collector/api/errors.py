@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from collector.api.service import Document, RequestError
+from collector.api.values import Document, RequestError
 from collector.errors import (
     ForbiddenError,
     OverloadedError,

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from shutil import disk_usage
 
-from collector.api.service import Document
+from collector.api.values import Document
 from collector.errors import RetryableError, StoreError
 
 

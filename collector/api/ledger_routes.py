@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field
 
 from collector.api.control_routes import Answers, Reader
 from collector.api.security import tenant
-from collector.api.service import TEXT_MAX, NotFoundError, Operations, RequestError, parse_time
+from collector.api.service import Operations
+from collector.api.values import TEXT_MAX, NotFoundError, RequestError, parse_time
 from collector.errors import ForbiddenError
 from collector.ledger.query import LIMIT_DEFAULT, LIMIT_MAX, LedgerQuery
 

@@ -8,14 +8,8 @@ from typing import Protocol
 
 from collector.api.health import Check, failure
 from collector.api.orders import ApprovalOperations, ControlOperations
-from collector.api.service import (
-    Document,
-    Feedback,
-    NotFoundError,
-    RequestError,
-    RunQuery,
-    Selector,
-)
+from collector.api.service import Feedback, RunQuery, Selector
+from collector.api.values import Document, NotFoundError, RequestError
 from collector.dashboards.stats import StatQuery
 from collector.errors import ConfigError
 from collector.ledger.query import LedgerOperations

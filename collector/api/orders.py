@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
-from collector.api.service import TEXT_MAX, Document, RequestError
+from collector.api.values import TEXT_MAX, Document, RequestError
 
 __all__ = ["ApprovalOperations", "Authorize", "ControlOperations", "Order"]
 

@@ -12,14 +12,8 @@ from urllib.parse import quote, urlencode, urlsplit
 import orjson
 
 from collector.api.remote_control import RemoteApprovals, RemoteControl, RemoteLedger
-from collector.api.service import (
-    Document,
-    Feedback,
-    NotFoundError,
-    RequestError,
-    RunQuery,
-    Selector,
-)
+from collector.api.service import Feedback, RunQuery, Selector
+from collector.api.values import Document, NotFoundError, RequestError
 from collector.errors import ForbiddenError, StoreError, UnauthenticatedError
 
 if TYPE_CHECKING:

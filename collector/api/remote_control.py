@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from collector.api.orders import Authorize, Order
-from collector.api.service import Document, NotFoundError, format_time
+from collector.api.values import Document, NotFoundError, format_time
 from collector.ledger.query import LIMIT_MAX, LedgerQuery
 
 __all__ = ["RemoteApprovals", "RemoteControl", "RemoteLedger"]

@@ -17,7 +17,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from collector.api.errors import answer
-from collector.api.service import RequestError
+from collector.api.values import RequestError
 from collector.errors import ForbiddenError, PermanentError, TooLargeError
 from collector.receiver.auth import Keyring, Principal, Role, is_loopback
 from collector.receiver.browser import check_host

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from collector.api.service import Document
+from collector.api.values import Document
 
 QUEUE_MAX: Final = 1024
 """Updates that wait for one follower."""

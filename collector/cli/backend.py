@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collector.api.health import Finding, Status
-from collector.api.service import Document, Operations
+from collector.api.service import Operations
+from collector.api.values import Document
 from collector.config.values import masked
 from collector.errors import ConfigError
 

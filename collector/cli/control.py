@@ -10,7 +10,8 @@ from typing import Any, Final
 import click
 
 from collector.api.orders import Order, OrderAction
-from collector.api.service import Document, Operations
+from collector.api.service import Operations
+from collector.api.values import Document
 from collector.cli.session import FAILED, Session, connected, say_error
 
 __all__ = ["pause", "resume", "stop"]

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from collector.api.health import Check, Finding, Status, disk_check, failure, probe
-from collector.api.service import Document, Operations
+from collector.api.service import Operations
+from collector.api.values import Document
 
 FREE_MIN_BYTES: Final = 2 << 30
 """Below this the embedded store cannot merge what a busy day writes."""

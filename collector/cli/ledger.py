@@ -8,7 +8,7 @@ import time
 
 import click
 
-from collector.api.service import RequestError, parse_time
+from collector.api.values import RequestError, parse_time
 from collector.cli.session import FAILED, Session, connected, say_error
 from collector.ledger.query import LedgerQuery
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from collector.api.service import Document
+from collector.api.values import Document
 from collector.cli.runs import JSON
 from collector.cli.session import FAILED, Session, say_error
 
@@ -49,7 +49,7 @@ def migrate(
     """
     from rich.progress import Progress
 
-    from collector.api.service import parse_time
+    from collector.api.values import parse_time
     from collector.cli import rendering
 
     since_secs = parse_time(since, time.time_ns()) // 1_000_000_000 if since else None

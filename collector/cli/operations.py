@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from collector.api.remote import UnreachableError
-from collector.api.service import Document
+from collector.api.values import Document
 from collector.cli.runs import JSON
 from collector.cli.session import FAILED, Session, connected, say_error
 from collector.errors import PermanentError, StoreError

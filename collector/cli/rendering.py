@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from collector.api.service import Document
+from collector.api.values import Document
 from collector.cli.decisions import in_words
 from otel_agentrun import semconv
 

@@ -9,14 +9,8 @@ from typing import Any, Final
 
 import click
 
-from collector.api.service import (
-    FILTERS,
-    Document,
-    Feedback,
-    Selector,
-    parse_query,
-    parse_selector,
-)
+from collector.api.service import FILTERS, Feedback, Selector, parse_query, parse_selector
+from collector.api.values import Document
 from collector.cli.session import FAILED, Session, connected, say_error
 from collector.store.filters import LIMIT_DEFAULT
 

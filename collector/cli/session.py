@@ -14,7 +14,8 @@ from typing import Any, Final, Protocol, TypeVar
 import click
 
 from collector.api.remote import RemoteOperations, UnreachableError
-from collector.api.service import Document, Operations, RequestError
+from collector.api.service import Operations
+from collector.api.values import Document, RequestError
 from collector.errors import ConfigError, PermanentError, RetryableError, StoreError
 
 COLLECTOR: Final = "http://127.0.0.1:4319"

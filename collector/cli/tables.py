@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from collector.api.service import Document
+from collector.api.values import Document
 from collector.cli.rendering import clean, colored, duration, moment, money
 
 TEXT_MAX: Final = 80

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from collector.api.service import ConflictError, NotFoundError, RequestError
+from collector.api.values import ConflictError, NotFoundError, RequestError
 from collector.control.directives import Directive
 from collector.errors import RetryableError
 from collector.runs.approvals import (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from collector.api.orders import Authorize
-from collector.api.service import Document
+from collector.api.values import Document
 from collector.control.control import Control
 from collector.control.open_runs import OpenRuns
 from collector.control.state import RunFacts

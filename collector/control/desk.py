@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from collector.api.orders import Authorize, Order
-from collector.api.service import ConflictError, Document, NotFoundError, RequestError
+from collector.api.values import ConflictError, Document, NotFoundError, RequestError
 from collector.control.control import Control
 from collector.control.directives import Directive
 from collector.errors import ForbiddenError, StoreError

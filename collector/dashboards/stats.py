@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from collector.api.service import (
+from collector.api.values import (
     TEXT_MAX,
     Document,
     NotFoundError,

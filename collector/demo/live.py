@@ -16,7 +16,7 @@ from typing import Final
 from anyio import to_thread
 
 from collector import logs
-from collector.api.service import Document
+from collector.api.values import Document
 from collector.app import announce, opened, run_loop
 from collector.cli.rendering import print_json, runs_table, show
 from collector.collector import Collector

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from collector.api.service import (
-    Document,
-    Feedback,
-    NotFoundError,
-    RunQuery,
-    Selector,
-    format_time,
-)
+from collector.api.service import Feedback, RunQuery, Selector
+from collector.api.values import Document, NotFoundError, format_time
 from collector.errors import StoreError
 
 NOON_NS = 1_738_324_800_000_000_000

@@ -13,8 +13,8 @@ from collector.api.decision_metrics import Decisions
 from collector.api.health import Health
 from collector.api.local import LocalOperations
 from collector.api.metrics import Metrics
-from collector.api.service import ConflictError, Document
 from collector.api.updates import Updates
+from collector.api.values import ConflictError, Document
 from collector.ledger.query import LedgerQuery
 from collector.receiver.auth import KeyEntry, Keyring, Role, key_digest
 from tests.api.fakes import a_run

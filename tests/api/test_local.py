@@ -9,7 +9,8 @@ import pytest
 
 from collector.api.health import Finding, Status
 from collector.api.local import LocalOperations
-from collector.api.service import Document, Feedback, NotFoundError, Selector
+from collector.api.service import Feedback, Selector
+from collector.api.values import Document, NotFoundError
 from collector.runs.events import read_events
 from otel_agentrun.step import Event
 from tests.api.fakes import NOON_NS, FakeOperations, a_run

@@ -18,15 +18,9 @@ from collector.api.health import Health
 from collector.api.metrics import Metrics
 from collector.api.remote import RemoteOperations, UnreachableError
 from collector.api.server import bind
-from collector.api.service import (
-    Feedback,
-    NotFoundError,
-    Operations,
-    RequestError,
-    RunQuery,
-    Selector,
-)
+from collector.api.service import Feedback, Operations, RunQuery, Selector
 from collector.api.updates import FOLLOWERS_MAX, QUEUE_MAX, Updates
+from collector.api.values import NotFoundError, RequestError
 from collector.errors import ForbiddenError, StoreError, UnauthenticatedError
 from collector.receiver.auth import KeyEntry, Keyring, Role, key_digest
 from tests.api.fakes import FakeOperations, a_run, a_step

@@ -8,17 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.api.service import (
-    FILTERS,
-    Feedback,
-    RequestError,
-    RunQuery,
-    Selector,
-    format_time,
-    parse_query,
-    parse_selector,
-    parse_time,
-)
+from collector.api.service import FILTERS, Feedback, RunQuery, Selector, parse_query, parse_selector
+from collector.api.values import RequestError, format_time, parse_time
 from tests.api.fakes import NOON_NS
 
 HOUR_NS = 3_600_000_000_000

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from collector.api.service import Document, Operations
+from collector.api.service import Operations
+from collector.api.values import Document
 from collector.cli.main import main
 from collector.cli.session import Session
 from collector.errors import ConfigError, StoreError

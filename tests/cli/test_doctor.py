@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from collector.api.service import Document, Operations
+from collector.api.service import Operations
+from collector.api.values import Document
 from collector.cli.doctor import RELEASED_NS, examine
 from collector.errors import StoreError
 from tests.api.fakes import NOON_NS, FakeOperations

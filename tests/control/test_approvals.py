@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from collector.api.service import ConflictError, NotFoundError, RequestError
+from collector.api.values import ConflictError, NotFoundError, RequestError
 from collector.control.approvals import GRACE_NS, Approvals
 from collector.control.control import Control
 from collector.errors import RetryableError

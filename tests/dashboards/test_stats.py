@@ -17,8 +17,8 @@ from collector.api.app import create_app
 from collector.api.health import Health
 from collector.api.metrics import Metrics
 from collector.api.remote import RemoteOperations
-from collector.api.service import NotFoundError, RequestError
 from collector.api.updates import Updates
+from collector.api.values import NotFoundError, RequestError
 from collector.cli.main import main
 from collector.cli.session import Session
 from collector.dashboards.stats import StatQuery, answer, catalog, parse_stat
