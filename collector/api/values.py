@@ -1,4 +1,4 @@
-"""What API, command line, control and stats say to each other: documents, times, errors of requests.
+"""What API, command line, control and stats say to each other: documents, times, bad requests.
 
 Imports nothing heavy: the command line starts with it.
 """
