@@ -7,10 +7,10 @@ the global tracer, events are events of their span.
 from __future__ import annotations
 
 import logging
+import threading
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +23,7 @@ from otel_agentrun.content import ContentPolicy
 from otel_agentrun.emitter import Emitter
 from otel_agentrun.verdicts import Verdicts
 
-__all__ = ["Runtime", "active", "change", "emit", "warn_of", "warn_once"]
+__all__ = ["Runtime", "active", "change", "emit", "forget_warnings", "warn_of", "warn_once"]
 
 SCOPE_NAME: Final = "otel_agentrun"
 
@@ -94,9 +94,22 @@ def emit(span: Span, name: str, attributes: Mapping[str, Any]) -> None:
         emitter.emit(name, span.get_span_context(), attributes)
 
 
-@cache
+_said: set[str] = set()
+_saying = threading.Lock()
+
+
 def warn_once(message: str) -> None:
+    """Log a warning that this process has not logged before; threads may share it."""
+    with _saying:
+        if message in _said:
+            return
+        _said.add(message)
     _log.warning(message)
+
+
+def forget_warnings() -> None:
+    """Each may be said again: for tests."""
+    _said.clear()
 
 
 def warn_of(what: str, trouble: BaseException) -> None:

@@ -68,6 +68,8 @@ def fill(path: Path, folder: Path) -> Iterator[Filled]:
     rules = folder / "rules.yaml"
     rules.write_text(governed.RULES, encoding="utf-8")
     config = replace(config, store=store, rules=RulesConfig(file=rules))
+    with Store.open(f"chdb://{path}", database="default") as before:
+        before.command(f"DROP DATABASE IF EXISTS {DATABASE} SYNC")
     with Store.open(f"chdb://{path}", database=DATABASE) as held:
         with opened(config) as collector:
             run_loop(partial(until_told, collector, _demo))

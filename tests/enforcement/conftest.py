@@ -49,7 +49,7 @@ Make = Callable[..., App]
 
 @pytest.fixture
 def make() -> Iterator[Make]:
-    runtime.warn_once.cache_clear()
+    runtime.forget_warnings()
     yield App
     agentrun.uninstall()
     lifecycle._callbacks.clear()

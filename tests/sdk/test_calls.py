@@ -147,7 +147,7 @@ def test_a_run_is_over_even_if_its_end_cannot_be_recorded(
     app: Recorded, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nothing may be taken for its step afterwards; what went wrong is logged without a value."""
-    runtime.warn_once.cache_clear()
+    runtime.forget_warnings()
 
     def fail(*_: object) -> None:
         raise RuntimeError("quotes a prompt")
@@ -161,7 +161,7 @@ def test_a_run_is_over_even_if_its_end_cannot_be_recorded(
     assert len(app.spans) == 1
     [message] = caplog.messages
     assert message.startswith("step_not_recorded error=RuntimeError at test_calls.py:")
-    runtime.warn_once.cache_clear()
+    runtime.forget_warnings()
 
 
 class Color(Enum):

@@ -10,10 +10,10 @@ from opentelemetry.sdk.trace import Span, SpanLimits, TracerProvider
 from opentelemetry.trace import Tracer
 
 import otel_agentrun as agentrun
-from otel_agentrun import reports, runtime, semconv
+from otel_agentrun import dialects, reports, runtime, semconv
 from otel_agentrun.current import RunScope
 from otel_agentrun.open_spans import CALLS_MAX, OpenSpan, OpenSpans
-from otel_agentrun.span_view import put, raw
+from otel_agentrun.span_view import put, raw, view_of
 from tests.sdk.conftest import Recorded
 
 CALL: dict[str, Any] = {
@@ -27,7 +27,7 @@ CALL: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    runtime.warn_once.cache_clear()
+    runtime.forget_warnings()
     yield
     runtime.reset()
 
@@ -146,7 +146,8 @@ def test_a_live_event_of_ours_says_what_the_dialects_read(app: Recorded) -> None
         said = raw(span)
         ours: dict[str, object] = {}
         reports._say_of_ours(ours, span, said)
-        read = {name: fact for name, fact in reports._of_others(span, said, None).items() if fact}
+        step = dialects.step(view_of(span, said))
+        read = {name: fact for name, fact in reports._of_others(said, step).items() if fact}
         assert {name: ours.get(name) for name in read} == read
 
 

@@ -26,7 +26,7 @@ from tests.sdk.conftest import Recorded
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    runtime.warn_once.cache_clear()
+    runtime.forget_warnings()
     yield
     runtime.reset()
 
