@@ -152,6 +152,7 @@ class Collector:
                 on_idle=self._rules_file.look,
                 on_control=self._control_heard,
                 on_flush=self._forward,
+                called_for=self.control.called_for,
             )
         except BaseException:
             self.journal.close()

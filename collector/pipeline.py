@@ -90,6 +90,7 @@ class Pipeline:
         on_idle: Callable[[], None] = lambda: None,
         on_control: Callable[[Sequence[Event]], None] = lambda _: None,
         on_flush: Callable[[Flush], None] = lambda _: None,
+        called_for: Callable[[Sequence[Event]], list[Event]] = lambda _: [],
     ) -> None:
         """`dead_letters` gives those that wait to be stored; `on_runs` hears of written runs.
 
@@ -102,7 +103,8 @@ class Pipeline:
         and then; `on_control` too, with the events that control is made of as they are read from
         the journal: they are durable then, and not folded yet.  `on_flush` is called in the writer
         thread once with each flush, before it is written: what it keeps on disk stays known when
-        the journal lets go of it.
+        the journal lets go of it.  `called_for` gives what verdicts of the rules call for, to be
+        journaled with them.
         """
         self._journal = journal
         self._assembler = assembler
@@ -116,6 +118,7 @@ class Pipeline:
         self._normalized = normalized or Normalized()
         self._on_idle = on_idle
         self._on_control = on_control
+        self._called_for = called_for
         self._flusher = Flusher(
             journal=journal,
             accounting=accounting,
@@ -275,7 +278,7 @@ class Pipeline:
     def _judge(self, now: float) -> None:
         """Ask the rules before the flush is due; what they want to be done comes back through the
         journal."""
-        self._record(self._assembler.verdicts(), self._assembler.not_recorded)
+        self._record_verdicts(self._assembler.verdicts())
         # However many runs are live and however long: most of the time is left for the rest.
         self._judge_again = now + max(JUDGE_SECS, JUDGE_SHARE * (time.monotonic() - now))
 
@@ -441,6 +444,11 @@ class Pipeline:
         self._flusher.insist(look, "recall")
         self._flush(always=True)
 
+    def _record_verdicts(self, verdicts: Sequence[Event]) -> Future[Position] | None:
+        """In one record with the directives that they call for: each record waits for the disk."""
+        events = [*self._called_for(verdicts), *verdicts]
+        return self._record(events, self._assembler.not_recorded)
+
     def _record(
         self, events: Sequence[Event], not_recorded: Callable[[], None]
     ) -> Future[Position] | None:
@@ -477,7 +485,7 @@ class Pipeline:
         for key, error in self._assembler.failures:
             log.error("group_not_folded", extra={"group": key}, exc_info=error)
         self._assembler.failures.clear()
-        self._recording = self._record(changes.verdicts, self._assembler.not_recorded)
+        self._recording = self._record_verdicts(changes.verdicts)
         self._accounting.found(event for event, is_new in changes.findings if is_new)
         flush = Flush(
             spans=pending.spans,

@@ -155,6 +155,18 @@ class Control:
         assert found is not None, "what was recorded is known"
         return found
 
+    def called_for(self, findings: Sequence[Event]) -> list[Event]:
+        """The directives that findings call for, as events: journaled with the findings, in one
+        record before them, they are durable at once."""
+        if self._thread is None:
+            return []
+        wanted = [directive for event in findings if (directive := directive_from(event))]
+        return [
+            event_of(self._completed(directive, directive.actor))
+            for directive in wanted
+            if self._is_due(directive)
+        ]
+
     def standing(self, run: RunFacts) -> Directive | None:
         """The kill or pause that a run is under."""
         with self._lock:
@@ -304,12 +316,17 @@ class Control:
         except StoreError as error:  # /readyz says so; what is decided here acts all the same
             log.debug("control_not_read", extra={"reason": str(error)})
 
-    def _act(self, directive: Directive) -> None:
-        """A finding calls for it: unless the run is over, or it was found in old spans."""
+    def _is_due(self, directive: Directive) -> bool:
+        """Unless it is known, its run is over, or it was found in old spans."""
         with self._lock:
             is_late = directive.at_ns < self._now_ns() - self._remember_ns
-            if is_late or self._state.has_ended(directive.target):
-                return
+            is_known = self._state.get(directive.directive_id) is not None
+            return not (is_late or is_known or self._state.has_ended(directive.target))
+
+    def _act(self, directive: Directive) -> None:
+        """A finding calls for it."""
+        if not self._is_due(directive):
+            return
         while not self._stopping.is_set():
             try:
                 self.direct(directive, actor=directive.actor)
