@@ -79,6 +79,7 @@ def anywhere(config: Config, folder: Path) -> Config:
         data_dir=folder,
         store=replace(config.store, url=SecretUrl(f"chdb://{folder}/store")),
         api=replace(config.api, address=free),
+        read_endpoint=replace(config.read_endpoint, address=free),
         receiver=replace(
             receiver,
             grpc=ListenerConfig(address=free),
