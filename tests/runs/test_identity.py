@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from collector.runs.assembler import Assembler, AssemblerSettings, Stored
 from collector.runs.group import TraceGroup, fold
 from collector.runs.run import Run
 from otel_agentrun.step import Kind, Role, Step
@@ -163,8 +164,6 @@ def test_links_of_agent_spans_join_traces() -> None:
 
 def test_a_conversation_is_one_run_where_the_boundary_says_so() -> None:
     """S1.38: the boundary of a task is configurable; a chat is best seen as a conversation."""
-    from collector.runs.assembler import Assembler, AssemblerSettings
-
     labels = {"conversation_id": "c1"}
     turns = [agent(1, labels=labels), agent(2, trace_id=OTHER_TRACE, labels=labels)]
     by_trace, by_conversation = (
@@ -242,3 +241,22 @@ def test_a_run_of_our_sdk_inside_another_is_its_child() -> None:
 
     assert set(runs) == {TRACE, f"{TRACE}-inner"}
     assert runs[f"{TRACE}-inner"].parent_run_id == TRACE
+
+
+def test_a_turn_that_has_left_memory_is_joined_with_the_next_one() -> None:
+    """S1.38: its trace and the new one share nothing but the conversation; the store has it."""
+    said = {"conversation_id": "c1"}
+    settings = AssemblerSettings(boundary=lambda _: "conversation", linger_ns=0)
+    first = [agent(1, start=1, end=3, labels=said), model(2, 1, start=1, end=2, labels=said)]
+    before = Assembler(settings)
+    before.add(first, 1)
+    written = before.changes()
+    assert before.forget(10) == [TRACE]
+
+    before.add([agent(3, start=5, end=6, trace_id=OTHER_TRACE, labels=said)], 11)
+    assert before.unknown().conversations == {("", "c1")}
+    before.restore(Stored(steps=tuple(first), events=(), runs=written.runs), 11)
+    [run] = [run for run in before.changes().runs if not run.parent_run_id]
+
+    assert run.run_id == TRACE
+    assert run.trace_ids == (TRACE, OTHER_TRACE)
