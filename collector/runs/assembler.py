@@ -233,7 +233,7 @@ class Assembler:
     def is_urgent(self) -> bool:
         """An application that can be told to stop has told something since the last `changes`, and
         there are rules that stop runs."""
-        return self._urgent and self._rules is not None and self._rules.act
+        return self._urgent and self._rules is not None and self._rules.ruleset.acts
 
     def verdicts(self) -> list[Event]:
         """What the rules want to be done, now, to runs whose applications are live: to be journaled

@@ -47,11 +47,6 @@ class RulesInForce:
         self.windows = Windows()
         """What runs have drawn together from budgets that they share."""
 
-    @property
-    def act(self) -> bool:
-        """Whether any of them pauses or stops runs."""
-        return self.ruleset.acts
-
 
 class Judge:
     """The rules of one group.  `settled`: nothing has come since it was read back from the store,
