@@ -17,8 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.runs.events import FOLDED, event_id
+from collector.runs.heard import telling
 from collector.runs.notes import is_note, note
 from otel_agentrun import dialects, semconv
+from otel_agentrun.dialects import hearsay
 from otel_agentrun.step import Event, SpanEvent, SpanView, Step
 
 NOTHING: Final[Mapping[str, str]] = {}
@@ -272,7 +274,7 @@ def events_of(batch: pa.RecordBatch) -> list[Event]:
         for begin in dialects.NOTE_BODIES:
             begins = pc.starts_with(batch.column("Body"), begin)
             chosen = pc.or_(chosen, pc.and_(nameless, begins))
-    rows = batch.filter(chosen)
+    rows = _without_history(batch.filter(chosen))
     if rows.num_rows == 0:
         return []
     found = []
@@ -301,11 +303,42 @@ def events_of(batch: pa.RecordBatch) -> list[Event]:
             attributes=attributes,
             body=body,
         )
+        if name in hearsay.NAMES and (told := telling(event)) is not None:
+            found.append(told)
+        if name in hearsay.MESSAGES:
+            continue
         is_noted = is_note(event) or not name
         kept = note(event, dialects.event_step_fields(event)) if is_noted else event
         if kept is not None and not _is_order(kept):
             found.append(kept)
     return found
+
+
+def _without_history(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Without what a call logged before the last message of the assistant's, again: nothing of it
+    is new, and reading it would take the square of what a run said."""
+    names = rows.column("EventName").to_pylist()
+    if hearsay.ASSISTANT not in names:
+        return rows
+    calls = list(
+        zip(
+            names,
+            rows.column("TraceId").to_pylist(),
+            rows.column("SpanId").to_pylist(),
+            rows.column("Timestamp").cast(pa.int64()).to_pylist(),
+            strict=True,
+        )
+    )
+    last: dict[tuple[str, str], int] = {}
+    for name, trace_id, span_id, at_ns in calls:
+        key = (trace_id, span_id)
+        if name == hearsay.ASSISTANT and at_ns > last.get(key, -1):
+            last[key] = at_ns
+    kept = [
+        name not in hearsay.MESSAGES or at_ns >= last.get((trace_id, span_id), -1)
+        for name, trace_id, span_id, at_ns in calls
+    ]
+    return rows if all(kept) else rows.filter(pa.array(kept))
 
 
 def _is_order(event: Event) -> bool:

@@ -194,7 +194,7 @@ class Assembler:
         if self._settings.boundary is not None:
             for step in stored.steps:  # what tied it before it left memory ties it again
                 held = self._tie(held, step)
-        if before != held.group.revision or any(t.stale for t in held.group.traces.values()):
+        if before != held.group.revision or held.group.is_stale:
             self._touch(held, max(held.touched_ns, now_ns))
         self._unknown.traces.difference_update(keys)
 

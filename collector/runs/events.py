@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from otel_agentrun import semconv
+from otel_agentrun.dialects.hearsay import MESSAGES
 from otel_agentrun.step import Event
 
 RUN_STARTED: Final = semconv.RUN_STARTED_EVENT
@@ -42,6 +43,7 @@ FOLDED: Final = frozenset(
         RUN_STARTED, RUN_STEP, RUN_HEARTBEAT, RUN_PAUSED, RUN_RESUMED, RUN_ENDED, RUN_CLOSED,
         PAYMENT, FEEDBACK, FINDING, DECISION, DIRECTIVE, APPROVAL_REQUESTED, STATE, EVALUATION,
         "gen_ai.client.operation.exception", "gen_ai.execute_tool.exception", *NOTES,
+        *MESSAGES,
     }
 )  # fmt: skip
 """Other log records are stored as logs and read with the run; they change nothing in it."""

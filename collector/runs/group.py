@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from collector.runs.bucket import HIDDEN, Node
 from collector.runs.events import RUN_HEARTBEAT, RUN_STARTED, RUN_STEP, is_verdict
+from collector.runs.heard import Hearsay, is_telling
 from collector.runs.identity import Assembly, assemble, descend, group_id
 from collector.runs.judge import Judge, RulesInForce
 from collector.runs.notes import is_note, noted
@@ -20,6 +21,7 @@ from collector.runs.summary import summarize
 from collector.runs.trace import NO_PRICING, Added, Pricing, Trace
 from otel_agentrun import semconv
 from otel_agentrun.dialects import REVISION
+from otel_agentrun.dialects.told import is_logged
 from otel_agentrun.step import COUNTED, Event, Step
 
 REVISION_SHIFT = 40
@@ -46,9 +48,9 @@ class TraceGroup:
     """Traces that are folded together, and the events of their runs."""
 
     __slots__ = (
-        "_announced", "_findings", "_folded", "_judge", "_left", "_notes", "_placed", "_pricing",
-        "_reports", "_written", "alive", "events", "is_live", "open_runs", "size", "traces",
-        "verdicts",
+        "_announced", "_findings", "_folded", "_gone", "_hearsay", "_judge", "_left", "_notes",
+        "_placed", "_pricing", "_reports", "_written", "alive", "events", "is_live", "open_runs",
+        "size", "traces", "verdicts",
     )  # fmt: skip
 
     def __init__(self, pricing: Pricing = NO_PRICING, rules: RulesInForce | None = None) -> None:
@@ -68,6 +70,10 @@ class TraceGroup:
         """(trace id, span id) -> the step that a report tells of."""
         self._notes: dict[tuple[str, str], list[Event]] = {}
         """(trace id, span id) -> what log records add to that step."""
+        self._hearsay: Hearsay | None = None
+        """What log records tell of tool calls."""
+        self._gone: list[Step] = []
+        """Told steps that nobody tells of any more, since the last `changes`."""
         self.open_runs = 0
         """Runs without an end, as of the last `changes`."""
         self._pricing = pricing
@@ -90,7 +96,10 @@ class TraceGroup:
             step = noted(step, notes)
         if self._reports and (report := self._reports.get((step.trace_id, step.span_id))):
             step = with_report(step, report)
-        added = self._trace(step.trace_id).add(step)
+        trace = self._trace(step.trace_id)
+        if self._hearsay is not None:
+            self._hearsay.came(step, trace)
+        added = trace.add(step)
         if added is Added.NEW:
             self.size += 1
             if self._judge is not None:
@@ -102,6 +111,8 @@ class TraceGroup:
         if event.event_id in self.events:
             return False
         name = event.name
+        if is_telling(event):
+            return self._hear(event)
         self.events[event.event_id] = event
         if name in ANNOUNCING and event.run_id:
             parent_id = event.attributes.get(semconv.RUN_PARENT_ID, "")
@@ -143,6 +154,8 @@ class TraceGroup:
         trace = self._trace(event.trace_id)
         node = trace.nodes.get(event.span_id)
         step = noted(step, self._notes.get(key, ()))
+        if self._hearsay is not None:
+            self._hearsay.came(step, trace)
         if node is None:
             trace.add(step)
         elif node.step.version == REPORTED:
@@ -165,6 +178,21 @@ class TraceGroup:
             if step is not node.step:
                 trace.amend(step)
 
+    def _hear(self, event: Event) -> bool:
+        """Whether it is not history yet."""
+        if self._hearsay is None:
+            self._hearsay = Hearsay()
+        gone = self._hearsay.hear(event)
+        if gone is None:
+            return False
+        self.events[event.event_id] = event
+        for each in gone:
+            del self.events[each.event_id]
+            self._placed.pop(each.event_id, None)
+        if self._judge is not None:
+            self._judge.settled = False
+        return True
+
     def restore(self, steps: Iterable[Step], events: Iterable[Event], runs: Iterable[Run]) -> None:
         """Take in what the store has of this group: nothing of it needs to be written again,
         unless folding it with what is here moves it."""
@@ -176,6 +204,11 @@ class TraceGroup:
         events = list(events)
         told = {(event.trace_id, event.span_id) for event in events if is_report(event)}
         for step in steps:
+            if is_logged(step):
+                if self._hearsay is None:
+                    self._hearsay = Hearsay()
+                self._hearsay.restored(step, self._trace(step.trace_id))
+                continue
             # A step without a span comes back with its report.
             if step.version != REPORTED or (step.trace_id, step.span_id) not in told:
                 self.add(step)
@@ -191,6 +224,10 @@ class TraceGroup:
         self._folded |= other._folded
         self._reports |= other._reports
         self._notes |= other._notes
+        if other._hearsay is not None:
+            self._hearsay = self._hearsay or Hearsay()
+            self._hearsay.absorb(other._hearsay)
+        self._gone += other._gone
         for run_id, told in other._announced.items():
             self._announce(run_id, told)
         self.alive = self.alive or other.alive
@@ -210,8 +247,19 @@ class TraceGroup:
 
     @property
     def revision(self) -> int:
-        """Grows with the normalizer and with the distinct spans and events of the group."""
-        return (REVISION << REVISION_SHIFT) + self.size + len(self.events)
+        """Grows with the normalizer and with the distinct spans and events of the group; those that
+        may turn out to be history count as the model call that they are of."""
+        known = self.size + len(self.events)
+        if self._hearsay is not None:
+            known += self._hearsay.calls - self._hearsay.events
+        return (REVISION << REVISION_SHIFT) + known
+
+    @property
+    def is_stale(self) -> bool:
+        """It has to be folded again although its revision is the same."""
+        if self._hearsay is not None and self._hearsay.is_news:
+            return True
+        return any(trace.stale for trace in self.traces.values())
 
     @property
     def group_id(self) -> str:
@@ -222,6 +270,10 @@ class TraceGroup:
 
     def assemblies(self) -> list[Assembly]:
         """The runs of this group, parents first; none for a trace in which no agent acts."""
+        if self._hearsay is not None and self._hearsay.is_news:
+            gone = self._hearsay.tell(self.traces)
+            self._gone += gone
+            self._left.update("" for _ in gone)
         for trace_id, trace in self.traces.items():
             if trace.stale:
                 self.traces[trace_id] = trace.rebuilt()
@@ -465,7 +517,14 @@ class TraceGroup:
                 steps.append(entry)
 
     def _hide(self, assemblies: list[Assembly], steps: list[PlacedStep]) -> None:
-        """Rows in no run for told steps that were written before the spans of such calls came."""
+        """Rows in no run for told steps that were written before the spans of such calls came, or
+        before it was known that nobody tells of them."""
+        steps += [
+            PlacedStep(step=step, run_id="", group_id="", revision=self.revision, counted=False)
+            for step in self._gone
+            if not self._has(step.trace_id, step.span_id)
+        ]
+        self._gone.clear()
         shown = {id(bucket) for run in assemblies for bucket in run.buckets}
         for trace in self.traces.values():
             for bucket in trace.tops.values():

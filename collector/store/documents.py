@@ -15,6 +15,7 @@ from collector.runs.document import (
     step_document,
 )
 from collector.runs.explain import explained
+from collector.runs.heard import is_telling
 from collector.runs.notes import is_note
 from collector.runs.run import PlacedStep, Run
 from collector.store.reader import Reader
@@ -59,7 +60,7 @@ def shown(reader: Reader, run_id: str, workspace: str = "") -> Document | None:
         until = max(entry.step.start_ns for entry in placed) + 1
         spans = _by_key(reader.spans(run.trace_ids, since_ns=since, until_ns=until))
         logs = _by_span(reader.logs(run.trace_ids, since_ns=since - MINUTE_NS))
-    told = _told(placed, spans)
+    told = _told(placed, spans, logs)
     steps = []
     for rank, entry in enumerate(placed, 1):
         key = (entry.step.trace_id, entry.step.span_id)
@@ -73,8 +74,13 @@ def shown(reader: Reader, run_id: str, workspace: str = "") -> Document | None:
         # What it was asked and answered may stand in spans of a child run.
         "run": run_documents(reader, [run])[0],
         "steps": steps,
-        "events": [event_document(*pair) for pair in reader.events([run]) if not is_note(pair[0])],
+        "events": [event_document(*pair) for pair in reader.events([run]) if _is_shown(pair[0])],
     }
+
+
+def _is_shown(event: Event) -> bool:
+    """What log records say of steps is on the steps."""
+    return not is_note(event) and not is_telling(event)
 
 
 def explained_run(reader: Reader, run_id: str, workspace: str = "") -> Document | None:
@@ -91,14 +97,17 @@ def explained_run(reader: Reader, run_id: str, workspace: str = "") -> Document 
     return explained(run, placed, spans)
 
 
-def _told(placed: Sequence[PlacedStep], spans: dict[Key, SpanView]) -> dict[Key, Content]:
-    """Content of steps that have no span of their own, from the spans that tell of them."""
+def _told(
+    placed: Sequence[PlacedStep], spans: dict[Key, SpanView], logs: dict[Key, list[Event]]
+) -> dict[Key, Content]:
+    """Content of steps that have no span of their own, from the spans that tell of them and from
+    those spans' log records."""
     if all((entry.step.trace_id, entry.step.span_id) in spans for entry in placed):
         return {}
     return {
-        (view.trace_id, span_id): content
-        for view in spans.values()
-        for span_id, content in dialects.told_content(view).items()
+        (key[0], span_id): content
+        for key, view in spans.items()
+        for span_id, content in dialects.told_content(view, logs.get(key, ())).items()
     }
 
 

@@ -22,6 +22,7 @@ from otel_agentrun.dialects import (
     driver,
     gemini_cli,
     genai,
+    hearsay,
     langfuse,
     langsmith,
     litellm,
@@ -46,7 +47,7 @@ from otel_agentrun.dialects.driver import read
 from otel_agentrun.dialects.mapping import NO_MAPPINGS, Mappings
 from otel_agentrun.dialects.reading import Content
 from otel_agentrun.dialects.shapes import Shapes
-from otel_agentrun.dialects.told import Told
+from otel_agentrun.dialects.told import Told, logged
 from otel_agentrun.dialects.told import steps as told_steps
 from otel_agentrun.step import Event, Kind, Role, SpanView, Status, Step
 
@@ -70,7 +71,7 @@ __all__ = [
     "use",
 ]
 
-REVISION: Final = 3
+REVISION: Final = 4
 """Normalizer revision, part of a run's revision: raise it when the same span gives another step."""
 
 MODULES: Final = (
@@ -163,11 +164,16 @@ def told(span: SpanView, step: Step) -> tuple[Step, ...]:
     return told_steps(step, _told(span, step))
 
 
-def told_content(span: SpanView) -> dict[str, Content]:
-    """What is known of the calls that `span` tells of, by the span ids of their steps."""
+def told_content(span: SpanView, logs: Sequence[Event] = ()) -> dict[str, Content]:
+    """What is known of the calls that `span` and the log records with its span id tell of, by the
+    span ids of their steps."""
     teller = step(span)
     calls = _told(span, teller)
-    return {
+    found = {
+        logged(teller, call, before).span_id: reading.of_told(call)
+        for before, call in hearsay.calls(logs)
+    }
+    return found | {
         each.span_id: reading.of_told(call)
         for each, call in zip(told_steps(teller, calls), calls, strict=True)
     }

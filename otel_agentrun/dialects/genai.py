@@ -26,8 +26,8 @@ CHECKED: Final = (
 CANNOT_TELL: Final = (
     "openai-v2 sends no cached and no reasoning tokens, and no span for `responses.create`.",
     "A client's instrumentation knows no tools: without spans of the application's own, tool calls "
-    "are read from the messages of the next call when nothing is around it; how long they took is "
-    "unknown.",
+    "are read from the messages of the next call, in its log records or, when nothing is around it, "
+    "in its span; how long they took is unknown.",
 )
 OPERATION: Final = "gen_ai.operation.name"
 TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"

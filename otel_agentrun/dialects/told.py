@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -26,6 +26,8 @@ from otel_agentrun.step import Kind, Step, ToolRequest, Usage, as_text
 from otel_agentrun.typed_errors import typed_error
 
 VERSION_MAX: Final = 1 << 63
+LOGGED_MAX: Final = 1 << 62
+"""The same for calls that log records tell of: a span that tells of one is believed."""
 CHARS_MAX: Final = 1 << 16
 """A request whose last assistant message cannot be found is read whole up to this length."""
 RESULT_MARKS: Final = (
@@ -115,6 +117,19 @@ def _step(teller: Step, call: Told, index: int, at_ns: int, is_model: bool) -> S
     )
 
 
+def logged(teller: Step, call: Told, before: int) -> Step:
+    """A tool call that a log record of `teller`, a model call, tells of; `before`: its place before
+    that call, 1 is the last."""
+    at_ns = teller.start_ns - before
+    return replace(
+        _step(teller, call, before, at_ns, is_model=True), version=max(LOGGED_MAX - at_ns, 0)
+    )
+
+
+def is_logged(step: Step) -> bool:
+    return step.role is kinds.TOLD and step.version <= LOGGED_MAX
+
+
 def _handoff_to(call: Told) -> str:
     if call.call_of_teller:
         return call.name
@@ -141,7 +156,7 @@ def answered(request: str) -> list[Told]:
     }
     found = []
     for item in tail:
-        for call_id, name, result, failed in _results(item):
+        for call_id, name, result, failed in results(item):
             asked = calls.get(call_id, {})
             found.append(
                 Told(
@@ -196,7 +211,7 @@ def _is_answer(item: Any) -> bool:
     )
 
 
-def _results(item: Any) -> Iterator[tuple[str, str, Any, bool]]:
+def results(item: Any) -> Iterator[tuple[str, str, Any, bool]]:
     """(call id, tool name, result, failed) of the results in one message."""
     if not isinstance(item, Mapping):
         return
