@@ -87,7 +87,8 @@ def test_rolling_back_leaves_nothing_and_can_be_undone(fresh_store: Store) -> No
 
 
 def test_rolling_back_stops_at_a_number(fresh_store: Store) -> None:  # noqa: F811
-    assert schema.rollback(fresh_store, 2) == ["0004_ledger", "0003_views"]
+    names = [migration.name for migration in schema.migrations()]
+    assert schema.rollback(fresh_store, 2) == names[:1:-1]
     assert tables(fresh_store) == TABLES - {"decision_ledger"} | {"schema_migrations"}
 
 
@@ -97,7 +98,8 @@ def test_a_half_applied_migration_is_finished(fresh_store: Store) -> None:  # no
     first = schema.statements(schema.migrations()[1].up, None)[0]
     fresh_store.command(first)
 
-    assert schema.apply(fresh_store) == ["0002_runs", "0003_views", "0004_ledger"]
+    names = [migration.name for migration in schema.migrations()]
+    assert schema.apply(fresh_store) == names[1:]
 
 
 def test_a_newer_schema_is_refused(fresh_store: Store) -> None:  # noqa: F811
