@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from collector.runs.bucket import HIDDEN, Node
+from collector.runs.bucket import HIDDEN, REWRITE, Node
 from collector.runs.events import RUN_HEARTBEAT, RUN_STARTED, RUN_STEP, is_verdict
 from collector.runs.heard import Hearsay, is_telling
 from collector.runs.identity import Assembly, assemble, descend, group_id
@@ -21,6 +21,7 @@ from collector.runs.summary import summarize
 from collector.runs.trace import NO_PRICING, Added, Pricing, Trace
 from otel_agentrun import semconv
 from otel_agentrun.dialects import REVISION
+from otel_agentrun.dialects.kinds import TOLD
 from otel_agentrun.dialects.told import is_logged
 from otel_agentrun.step import COUNTED, Event, Step
 
@@ -204,18 +205,25 @@ class TraceGroup:
         events = list(events)
         told = {(event.trace_id, event.span_id) for event in events if is_report(event)}
         for step in steps:
-            if is_logged(step):
-                if self._hearsay is None:
-                    self._hearsay = Hearsay()
-                self._hearsay.restored(step, self._trace(step.trace_id))
-                continue
+            if step.role is TOLD:
+                self._restore_told(step)
             # A step without a span comes back with its report.
-            if step.version != REPORTED or (step.trace_id, step.span_id) not in told:
+            elif step.version != REPORTED or (step.trace_id, step.span_id) not in told:
                 self.add(step)
         for event in events:
             self.add_event(event)
         if self._judge is not None:
             self._judge.settled = ended and not fresh
+
+    def _restore_told(self, step: Step) -> None:
+        trace = self._trace(step.trace_id)
+        if is_logged(step):
+            self._hearsay = self._hearsay or Hearsay()
+            self._hearsay.restored(step, trace)
+        else:
+            self.add(step)
+        # Its row may be in a run, and nobody knows any more: a span may have come meanwhile.
+        trace.nodes[step.span_id].bucket.find().placed_as = REWRITE
 
     def absorb(self, other: TraceGroup) -> None:
         """Join two groups: a link, a shared run id or conversation ties their traces."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Final
 
 from collector.runs.events import make_event
@@ -24,11 +24,14 @@ from otel_agentrun.dialects.told import Told, is_logged, logged
 from otel_agentrun.step import Event, Status, Step
 
 ASKED: Final = "asked"
-"""{call id: (tool name, fields of the step)}, in the assistant's order."""
+"""{call id: fields of its step}, in the assistant's order."""
 ANSWERS: Final = "answers"
-"""{call id: fields of the step}."""
-ASKED_FIELDS: Final = ("arguments_digest", "input_bytes", "handoff_to")
-ANSWER_FIELDS: Final = ("error_type", "error_message", "result_digest", "output_bytes", "status")
+"""{call id: fields of its step}."""
+ASKED_FIELDS: Final = (
+    *(field.name for field in fields(Step) if field.name.startswith("arguments_")),
+    "tool_name", "input_bytes", "handoff_to",
+)  # fmt: skip
+ANSWER_FIELDS: Final = ("status", "error_type", "error_message", "result_digest", "output_bytes")
 TIES_KEPT: Final = 2
 """Last messages of one time: with two, nothing can be told."""
 STORED: Final = ""
@@ -46,9 +49,9 @@ def telling(event: Event) -> Event | None:
         return None
     kept = {"span_id": event.span_id}
     if said.asked is not None:
-        kept[ASKED] = _fields(said.asked, ("tool_name", *ASKED_FIELDS))
+        kept[ASKED] = _said_of(said.asked, ASKED_FIELDS)
     if said.answers:
-        kept[ANSWERS] = _fields(said.answers, ANSWER_FIELDS)
+        kept[ANSWERS] = _said_of(said.answers, ANSWER_FIELDS)
     return make_event(
         event.name if event.name in MESSAGES else hearsay.TOOL,
         event.at_ns,
@@ -58,10 +61,20 @@ def telling(event: Event) -> Event | None:
     )
 
 
-def _fields(calls: Mapping[str, Told], names: Iterable[str]) -> str:
+def _said_of(calls: Mapping[str, Told], names: Iterable[str]) -> str:
+    """What is known of each call, by its fields that are not as in any step."""
     nobody = Step(trace_id="", span_id="")
     steps = {call_id: logged(nobody, call, 1) for call_id, call in calls.items()}
-    return json.dumps({key: [getattr(step, name) for name in names] for key, step in steps.items()})
+    return json.dumps(
+        {
+            call_id: {
+                name: value
+                for name in names
+                if (value := getattr(step, name)) != getattr(nobody, name)
+            }
+            for call_id, step in steps.items()
+        }
+    )
 
 
 def is_telling(event: Event) -> bool:
@@ -106,7 +119,10 @@ class Heard:
         return tuple(_step(teller, one) for one in paired(records))
 
 
-def _said(event: Event) -> Said[list[Any], list[Any]]:
+Fields = dict[str, Any]
+
+
+def _said(event: Event) -> Said[Fields, Fields]:
     asked = event.attributes.get(ASKED)
     return Said(
         event.at_ns,
@@ -116,12 +132,11 @@ def _said(event: Event) -> Said[list[Any], list[Any]]:
     )
 
 
-def _step(teller: Step, one: Paired[list[Any], list[Any]]) -> Step:
-    name, *asked = one.asked
-    *answer, status = one.answer
-    call = Told(kind=TOOL, name=name, call_id=one.call_id)
-    known = (*zip(ASKED_FIELDS, asked, strict=True), *zip(ANSWER_FIELDS, answer, strict=False))
-    return replace(logged(teller, call, one.before), status=Status(status), **dict(known))
+def _step(teller: Step, one: Paired[Fields, Fields]) -> Step:
+    known = one.asked | one.answer
+    call = Told(kind=TOOL, name=known["tool_name"], call_id=one.call_id)
+    status = Status(known.pop("status", Status.SUCCESS))
+    return replace(logged(teller, call, one.before), status=status, **known)
 
 
 class Hearsay:

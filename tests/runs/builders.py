@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +12,10 @@ from hypothesis import strategies as st
 
 from collector.runs import events as names
 from collector.runs.events import make_event
+from collector.runs.heard import telling
 from collector.runs.notes import note
 from otel_agentrun import semconv
+from otel_agentrun.dialects import hearsay
 from otel_agentrun.step import Event, Kind, Role, Status, Step, ToolRequest, Usage
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -77,7 +81,19 @@ def trace_groups(draw: st.DrawFn) -> tuple[list[Step], list[Event]]:
         start = rng.randrange(0, 200)
         steps.append(_any_step(rng, span, parent, start, start + rng.randrange(0, 100)))
     events = [_any_event(rng, number) for number in range(draw(st.integers(0, 4)))]
+    events += [_any_message(rng) for _ in range(draw(st.integers(0, 9)))]
     return steps, events
+
+
+def _any_message(rng: random.Random) -> Event:
+    """Part of a history, with whatever else of it missing."""
+    span, at = rng.randrange(1, 6), rng.randrange(0, 4)
+    called = rng.sample(["c1", "c2", "c3"], k=rng.randrange(0, 3))
+    if rng.random() < 0.5:
+        return an_assistant_message(
+            span, {call_id: rng.choice(["search", "refund"]) for call_id in called}, at=at
+        )
+    return a_tool_message(span, (*called, "c1")[0], rng.choice(["fine", "Error: no"]), at=at)
 
 
 def _any_step(rng: random.Random, span: int, parent: int, start: int, end: int) -> Step:
@@ -127,6 +143,39 @@ def a_note(
         attributes={},
     )
     kept = note(record, said)
+    assert kept is not None
+    return kept
+
+
+def an_assistant_message(
+    span: int, asked: Mapping[str, str] | None = None, *, at: int = 0, trace_id: str = TRACE
+) -> Event:
+    """A log record of the model call in span number `span`: the assistant had asked for these
+    tools, by call id."""
+    calls = [
+        {"id": call_id, "type": "function", "function": {"name": name, "arguments": f'"{call_id}"'}}
+        for call_id, name in (asked or {}).items()
+    ]
+    return _heard(hearsay.ASSISTANT, span, {"tool_calls": calls}, at, trace_id)
+
+
+def a_tool_message(
+    span: int, call_id: str, result: str = "fine", *, at: int = 0, trace_id: str = TRACE
+) -> Event:
+    """A log record of the model call in span number `span`: what a tool had returned."""
+    return _heard(hearsay.TOOL, span, {"id": call_id, "content": result}, at, trace_id)
+
+
+def _heard(name: str, span: int, body: Mapping[str, Any], at: int, trace_id: str) -> Event:
+    record = Event(
+        event_id="",
+        name=name,
+        at_ns=BASE_NS + at,
+        trace_id=trace_id,
+        span_id=f"{span:016x}",
+        body=json.dumps(body),
+    )
+    kept = telling(record)
     assert kept is not None
     return kept
 

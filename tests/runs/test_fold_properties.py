@@ -79,7 +79,8 @@ def test_folding_batch_by_batch_equals_folding_everything_at_once(
         each.step, each.run_id, each.agent_name, each.counted, each.duplicate_of,
         each.cost_nano_usd, each.attempt, each.retry_of, each.child_run_id,
     )  # fmt: skip
-    assert {k: strip(v) for k, v in placed.items()} == {
+    # A row in no run is of a call that nobody tells of any more.
+    assert {k: strip(v) for k, v in placed.items() if v.run_id} == {
         each.step.span_id: strip(each) for each in expected.steps
     }
 
