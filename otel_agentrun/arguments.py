@@ -88,7 +88,7 @@ def canonical(value: Any) -> str:
     """Text that is equal for equal calls: sorted JSON, no addresses, one argument = its value."""
     if isinstance(value, str):
         value = parse(value)
-    value = _clean(unwrap(value), 0)
+    value = cleaned(value)
     if isinstance(value, dict) and len(value) == 1:
         (value,) = value.values()
     if isinstance(value, str):
@@ -97,6 +97,11 @@ def canonical(value: Any) -> str:
         return ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError):
         return ADDRESS.sub("", repr(value))
+
+
+def cleaned(value: Any) -> Any:
+    """The arguments inside what was wrapped around them, without addresses, as JSON values."""
+    return _clean(unwrap(value), 0)
 
 
 def _clean(value: Any, depth: int) -> Any:

@@ -31,7 +31,7 @@ from otel_agentrun.rules.budgets import (
 )
 from otel_agentrun.rules.finding import LOCAL
 from otel_agentrun.rules.schema import ACTIONS, Policy, Rule
-from otel_agentrun.rules.seen import NO_WORDS, words
+from otel_agentrun.sketch import sketch
 from otel_agentrun.span_view import raw
 from otel_agentrun.step import SpanView, Step
 from otel_agentrun.stops import stop_of_finding
@@ -45,8 +45,6 @@ SPANS_MAX: Final = 64
 """Span ids of one finding that are told."""
 STEPS_MAX: Final = 4096
 """Steps of one run that are kept; of a longer one the newest, and what was found out before."""
-WORDS_CHARS_MAX: Final = 8192
-"""Of a call's arguments that are compared."""
 PAUSE_SECS: Final = 3600.0
 """How long a run that a rule paused waits for an operator."""
 
@@ -70,6 +68,8 @@ NAMES: Final[Mapping[str, str]] = {
     "app_version": "service.version",
 }
 """Name in a rule's `match` -> attribute of the run's span, of its spans, or of the resource."""
+BY_WORDS: Final = frozenset({"near_duplicate", "reworded", "no_progress"})
+"""Patterns that look at the words of arguments."""
 METERED: Final = frozenset(
     {
         "steps", "model_calls", "tool_calls", "retrievals", "retries", "plan_steps", "tokens",
@@ -146,7 +146,7 @@ class WatchedRun:
         self._depth = 1
         self._fan_out = 0
         self._children = 0
-        self.reads_words = "near_duplicate" in selected.floors
+        self._compares_words = bool(selected.floors.keys() & BY_WORDS)
         self.reads_arguments = self.gate.judges_arguments
         self._fails_closed = [rule for rule in selected.by_name.values() if rule.fail == "closed"]
         level, above = 1, self.above
@@ -286,18 +286,15 @@ class WatchedRun:
     ) -> Seen:
         if given is not None and step.kind is kinds.TOOL:
             # What its span holds may be redacted, or only the structure of it.
-            said = repr(given)[:WORDS_CHARS_MAX] if self.reads_words else ""
-            return Seen(step, cost_nano_usd, words(said) if said else NO_WORDS, given)
-        if view is None or not (self.reads_words or self.reads_arguments):
+            words = sketch(given) if self._compares_words else ""
+            return Seen(step, cost_nano_usd, given, sketch=words)
+        if view is None or not self.reads_arguments:
             return Seen(step, cost_nano_usd)
         if step.kind is kinds.TOOL:
             text = _arguments_text(view)
-            parsed = arguments.parse(text) if text and self.reads_arguments else None
-            return Seen(
-                step, cost_nano_usd, words(text) if text and self.reads_words else NO_WORDS,
-                parsed if isinstance(parsed, Mapping) else None,
-            )  # fmt: skip
-        if step.tool_requests and self.reads_arguments:
+            parsed = arguments.parse(text) if text else None
+            return Seen(step, cost_nano_usd, parsed if isinstance(parsed, Mapping) else None)
+        if step.tool_requests:
             return Seen(step, cost_nano_usd, requested=_requested(view))
         return Seen(step, cost_nano_usd)
 

@@ -289,6 +289,9 @@ class Step:
     tool_call_id: str = ""
     arguments_digest: str = ""
     """16 hex of a digest over the canonical arguments (`arguments.digest`)."""
+    arguments_sketch: str = ""
+    """Hashes of the words of a tool's arguments, or of a retrieval's query (`sketch.sketch`); ""
+    where no text was recorded."""
     result_digest: str = ""
     input_bytes: int = 0
     output_bytes: int = 0

@@ -1,9 +1,10 @@
 """Numbered migrations of `schemas/clickhouse/`, for one node or a cluster.
 
 A file is SQL with three slots, so that the same text serves both: `$local` (the suffix of a shard's
-own tables), `$on_cluster` and `$replicated`.  Two comment lines are instructions:
-`-- distributed: TABLE KEY` and `-- drop: TABLE`.  Retention is a setting, not a migration: TTLs are
-compared with the config at every `apply`.
+own tables), `$on_cluster` and `$replicated`.  Comment lines are instructions where a cluster needs two statements:
+`-- distributed: TABLE KEY`, `-- drop: TABLE`, `-- add column: TABLE NAME TYPE ...` and
+`-- drop column: TABLE NAME`.  Retention is a setting, not a migration: TTLs are compared with the
+config at every `apply`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ UP: Final = ".up.sql"
 DOWN: Final = ".down.sql"
 DISTRIBUTED: Final = re.compile(r"-- distributed: (\w+) (.+)")
 DROP: Final = re.compile(r"-- drop: (\w+)")
+COLUMN: Final = re.compile(r"-- (add|drop) column: (\w+) (.+)")
+INSTRUCTIONS: Final = r"(?=^-- (?:distributed|drop|(?:add|drop) column): )"
 
 MIGRATIONS_TABLE: Final = """\
 CREATE TABLE IF NOT EXISTS schema_migrations$local $on_cluster
@@ -115,12 +118,14 @@ def statements(sql: str, cluster: str | None) -> list[str]:
         on_cluster=f"ON CLUSTER '{cluster}'" if cluster else "",
         replicated="Replicated" if cluster else "",
     )
-    for chunk in re.split(r";\s*\n|(?=^-- (?:distributed|drop): )", filled, flags=re.MULTILINE):
+    for chunk in re.split(rf";\s*\n|{INSTRUCTIONS}", filled, flags=re.MULTILINE):
         first, _, rest = chunk.strip().partition("\n")
         if drop := DROP.fullmatch(first):
             found += _drops(drop[1], cluster)
         elif distributed := DISTRIBUTED.fullmatch(first):
             found += _distributed(distributed[1], distributed[2], cluster)
+        elif column := COLUMN.fullmatch(first):
+            found += _columns(column[1], column[2], column[3], cluster)
         else:
             rest = chunk
         if statement := _without_comments(rest):
@@ -145,6 +150,17 @@ def _drops(table: str, cluster: str | None) -> list[str]:
         f"DROP TABLE IF EXISTS {table} {on_cluster} SYNC",
         f"DROP TABLE IF EXISTS {table}_local {on_cluster} SYNC",
     ]
+
+
+def _columns(verb: str, table: str, column: str, cluster: str | None) -> list[str]:
+    """The shards' tables first when a column comes, last when it goes."""
+    guard = "IF NOT EXISTS" if verb == "add" else "IF EXISTS"
+    tables = [table]
+    if cluster:
+        tables = [f"{table}{suffix} ON CLUSTER '{cluster}'" for suffix in ("_local", "")]
+    if verb == "drop":
+        tables.reverse()
+    return [f"ALTER TABLE {each} {verb.upper()} COLUMN {guard} {column}" for each in tables]
 
 
 def _without_comments(sql: str) -> str:

@@ -18,6 +18,7 @@ from otel_agentrun.dialects.shapes import Shape, values
 from otel_agentrun.dialects.soft_errors import TOOL_ERROR
 from otel_agentrun.dialects.status import first_line, outcome
 from otel_agentrun.dialects.tables import Found, Labels
+from otel_agentrun.sketch import sketch
 from otel_agentrun.step import SpanView, Step, as_text
 from otel_agentrun.structure import structure as structure_of
 from otel_agentrun.typed_errors import typed_error
@@ -80,6 +81,7 @@ def read(span: SpanView, shape: Shape) -> Step:
     step.usage = None
     step.finish_reasons = step.tool_requests = ()
     step.tool_name = step.tool_call_id = step.arguments_digest = step.result_digest = ""
+    step.arguments_sketch = ""
     step.handoff_to = step.input_structure = step.endpoint = ""
     step.hit_count = None
     if kind is kinds.MODEL:
@@ -95,6 +97,7 @@ def read(span: SpanView, shape: Shape) -> Step:
             _explain_tool_error(step, found)
     elif kind is kinds.RETRIEVE:
         step.hit_count = get("hit_count")
+        step.arguments_sketch = sketch(get("query") or get("arguments"))
     elif kind is kinds.RUN:
         step.usage = dialect.usage(span, found)
         step.input_structure = _structure(found)
@@ -104,6 +107,7 @@ def read(span: SpanView, shape: Shape) -> Step:
             step.endpoint = found["endpoint"].partition("?")[0]
         if role is kinds.FUNCTION:  # perhaps a tool
             step.arguments_digest = arguments.digest(get("arguments"))
+            step.arguments_sketch = sketch(get("arguments"))
             step.result_digest = arguments.result_digest(get("output"))
     sent = get("input") or get("arguments")
     step.input_bytes = _size(sent) if sent else 0
@@ -129,6 +133,7 @@ def _add_tool(step: Any, found: Found) -> None:
     given = get("arguments")
     step.tool_call_id = get("tool_call_id", "")
     step.arguments_digest = get("arguments_hash", "") or arguments.digest(given)
+    step.arguments_sketch = sketch(given)
     step.result_digest = get("result_hash", "") or arguments.result_digest(get("result"))
     if step.role is kinds.HANDOFF or is_handoff(name):
         step.role = kinds.HANDOFF

@@ -26,8 +26,8 @@ CHECKED: Final = (
 CANNOT_TELL: Final = (
     "openai-v2 sends no cached and no reasoning tokens, and no span for `responses.create`.",
     "A client's instrumentation knows no tools: without spans of the application's own, tool calls "
-    "are read from the messages of the next call, in its log records or, when nothing is around it, "
-    "in its span; how long they took is unknown.",
+    "are read from the messages of the next call, in its log records or, when nothing is around "
+    "it, in its span; how long they took is unknown.",
 )
 OPERATION: Final = "gen_ai.operation.name"
 TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
@@ -78,6 +78,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "arguments": ("gen_ai.tool.call.arguments", "tool_arguments"),
     "result": ("gen_ai.tool.call.result", "tool_response"),
     "status": ("gen_ai.tool.status",),
+    "query": ("gen_ai.retrieval.query.text",),
     "documents": ("gen_ai.retrieval.documents",),
     "input": ("gen_ai.input.messages", "pydantic_ai.all_messages"),
     "output": ("gen_ai.output.messages",),

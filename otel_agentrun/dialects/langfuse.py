@@ -168,6 +168,8 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
         else:
             found.setdefault("agent_name", span.name)
     elif kind is kinds.RETRIEVE:
+        if "input" in found:
+            found.setdefault("query", found["input"])
         listed = _documents(found.get("output"))
         if listed is not None:
             found["hit_count"] = len(listed)

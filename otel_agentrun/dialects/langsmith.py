@@ -140,6 +140,8 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
     elif kind is kinds.TOOL:
         _derive_tool(span, found)
     elif kind is kinds.RETRIEVE:
+        if "input" in found:
+            found.setdefault("query", found["input"])
         listed = _documents(found.get("output"))
         if listed is not None:
             found["hit_count"] = len(listed)

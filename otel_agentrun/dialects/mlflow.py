@@ -126,8 +126,10 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
             labels.setdefault("workflow_name", span.name)
         else:
             found.setdefault("agent_name", span.name)
-    elif kind is kinds.RETRIEVE and "output" in found:
-        listed = arguments.parse(as_text(found["output"]))
+    elif kind is kinds.RETRIEVE:
+        if "input" in found:
+            found.setdefault("query", found["input"])
+        listed = arguments.parse(as_text(found.get("output", "")))
         if isinstance(listed, list):
             found["hit_count"] = len(listed)
     if "linked_prompts" in found:

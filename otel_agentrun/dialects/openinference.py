@@ -148,8 +148,11 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
             found["response_id"] = matched.group(1)
     elif kind is kinds.TOOL:
         _derive_tool(span, found)
-    elif kind is kinds.RETRIEVE and "flat_documents" in found:
-        found["hit_count"] = len(_documents(span))
+    elif kind is kinds.RETRIEVE:
+        if "input" in found:
+            found["query"] = found["input"]
+        if "flat_documents" in found:
+            found["hit_count"] = len(_documents(span))
     elif kind is kinds.RUN:
         _derive_run(span, found, labels)
     own = BY_SCOPE.get(span.scope)

@@ -22,6 +22,7 @@ from otel_agentrun.dialects import kinds, messages
 from otel_agentrun.dialects.handoffs import is_handoff, target
 from otel_agentrun.dialects.status import first_line
 from otel_agentrun.plain_json import SCAN
+from otel_agentrun.sketch import sketch
 from otel_agentrun.step import Kind, Step, ToolRequest, Usage, as_text
 from otel_agentrun.typed_errors import typed_error
 
@@ -109,6 +110,7 @@ def _step(teller: Step, call: Told, index: int, at_ns: int, is_model: bool) -> S
         tool_name=call.name if is_tool else "",
         tool_call_id=call.call_id,
         arguments_digest=tool_arguments.digest(call.arguments) if is_tool else "",
+        arguments_sketch=sketch(call.arguments) if is_tool else "",
         result_digest=tool_arguments.result_digest(call.result) if is_tool else "",
         input_bytes=_size(call.arguments),
         output_bytes=_size(call.result),

@@ -11,11 +11,10 @@ from otel_agentrun.rules.defaults import DEFAULTS
 from otel_agentrun.rules.finding import BudgetUse, Finding, action, severity
 from otel_agentrun.rules.ruleset import Ruleset, Selected
 from otel_agentrun.rules.schema import ACTIONS, Action, Budget, Loop, Policy, Rule, RulesFile
-from otel_agentrun.rules.seen import Seen, words
+from otel_agentrun.rules.seen import Seen
 from otel_agentrun.rules.watch import Watch
 
 __all__ = [
     "ACTIONS", "DEFAULTS", "Action", "Budget", "BudgetUse", "Ending", "Finding", "Loop", "Policy",
     "Rule", "RulesFile", "Ruleset", "Seen", "Selected", "Spent", "Watch", "action", "severity",
-    "words",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Final
 
 from otel_agentrun.rules.budgets import CALL_MEASURES
 from otel_agentrun.rules.ruleset import NAMES
-from otel_agentrun.rules.schema import ACTIONS, Budget, Policy, Rule, RulesFile
+from otel_agentrun.rules.schema import ACTIONS, Budget, Loop, Policy, Rule, RulesFile
 
 __all__ = ["Mistake", "mistakes"]
 
@@ -53,6 +53,12 @@ def mistakes(file: RulesFile) -> Iterator[Mistake]:
                 yield from _budget(rule, key)
             elif isinstance(rule, Policy):
                 yield from _policy(rule, key)
+            elif isinstance(rule, Loop) and rule.period_min > rule.period_max:
+                yield Mistake(
+                    key=f"{key}.period_min", expected=f"at most `period_max`, {rule.period_max}",
+                    got=str(rule.period_min), why="no cycle is both long and short enough.",
+                    fix="lower it, or raise `period_max`.",
+                )  # fmt: skip
 
 
 def _rule(rule: Rule, key: str) -> Iterator[Mistake]:

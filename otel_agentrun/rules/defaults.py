@@ -20,9 +20,12 @@ DEFAULTS: Final = RulesFile(
     ),
     loops=(
         Loop(name="repeated-call", pattern="repeated_call", limit=4),
-        Loop(name="cycle", pattern="cycle", limit=3),
+        Loop(name="cycle", pattern="cycle", limit=3, period_max=3),
+        Loop(name="long-cycle", pattern="cycle", limit=2, period_min=4),
         Loop(name="near-duplicates", pattern="near_duplicate", limit=6),
+        Loop(name="reworded", pattern="reworded", limit=4),
         Loop(name="no-progress", pattern="no_progress", limit=5),
+        Loop(name="unrecorded-calls", pattern="unrecorded", limit=6),
         Loop(name="ping-pong", pattern="ping_pong", limit=4),
         Loop(name="retry-storm", pattern="retry_storm", limit=4),
         Loop(name="replanning", pattern="planning", limit=8),

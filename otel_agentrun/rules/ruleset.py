@@ -12,7 +12,7 @@ from otel_agentrun.match import Match
 from otel_agentrun.rules.conduct import PolicyRule
 from otel_agentrun.rules.globs import Globs
 from otel_agentrun.rules.schema import Budget, Loop, Policy, Rule, RulesFile
-from otel_agentrun.rules.trail import NEVER
+from otel_agentrun.rules.trail import NEVER, PERIOD_MAX
 
 __all__ = ["NAMES", "LoopRule", "Ruleset", "Selected", "plain"]
 
@@ -37,7 +37,8 @@ class Selected:
     """The rules that apply to some runs; made once per combination."""
 
     __slots__ = (
-        "budgets", "by_name", "floors", "loops", "policies", "similarity", "version", "windowed",
+        "budgets", "by_name", "floors", "loops", "policies", "rounds", "similarity", "version",
+        "windowed",
     )  # fmt: skip
 
     def __init__(self, file: RulesFile, rules: tuple[Rule, ...], version: str) -> None:
@@ -51,6 +52,8 @@ class Selected:
         """By pattern."""
         self.floors: dict[str, int] = {}
         """Pattern -> the least count at which some rule is due."""
+        self.rounds = [NEVER] * (PERIOD_MAX + 1)
+        """The same of cycles by period; a repeated call is one of period 1."""
         self.policies: list[PolicyRule] = []
         for rule in rules:
             if isinstance(rule, Loop):
@@ -60,6 +63,9 @@ class Selected:
                 floor = max(round(rule.limit * min(rule.escalate.values()) + 0.499999), 1)
                 known = self.floors.get(rule.pattern, NEVER)
                 self.floors[rule.pattern] = min(floor, known)
+                periods = {"repeated_call": (1,), "cycle": rule.periods}.get(rule.pattern, ())
+                for period in periods:
+                    self.rounds[period] = min(floor, self.rounds[period])
             elif isinstance(rule, Policy):
                 only_named = rule.policy == "required_step"
                 self.policies.append(

@@ -102,22 +102,33 @@ class Loop(Rule):
     """A run that repeats itself."""
 
     pattern: Literal[
-        "repeated_call", "cycle", "near_duplicate", "no_progress", "ping_pong", "retry_storm",
-        "planning",
+        "repeated_call", "cycle", "near_duplicate", "reworded", "no_progress", "unrecorded",
+        "ping_pong", "retry_storm", "planning",
     ]  # fmt: skip
     """`repeated_call`: the same tool with the same arguments in a row. `cycle`: a sequence of 2 to
     16 calls again and again. `near_duplicate`: the same tool in a row with almost the same
-    arguments. `no_progress`: calls in a row, with one or other arguments, that give only results
-    which are known already. `ping_pong`: two agents that hand to each other. `retry_storm`: the
-    same call failing again and again. `planning`: plans in a row with nothing done in between."""
+    arguments. `reworded`: the same tool in a row with the same result each time, the arguments said
+    in other words and some of them again to the letter. `no_progress`: calls in a row, with one or
+    other arguments, that give only results which are known already. `unrecorded`: a run that failed
+    after calls of one tool, turn after turn, of which neither arguments nor results are recorded,
+    although no call failed at the end. `ping_pong`: two agents that hand to each other.
+    `retry_storm`: the same call failing again and again. `planning`: plans in a row with nothing
+    done in between."""
     limit: Times
     """How often in all: equal calls, whole cycles, round trips, failures, plans."""
     tools: tuple[Glob, ...] = ()
     """Only loops in which one of these tools takes part; none: any."""
     exempt: tuple[Glob, ...] = ()
     """Not loops of these tools alone, besides `polling_tools`."""
+    period_min: Annotated[int, Range(2, 16, "a cycle of one call is `repeated_call`.")] = 2
+    """Shortest `cycle`, in calls."""
     period_max: Annotated[int, Range(2, 16, "longer cycles are not looked for.")] = 16
     """Longest `cycle`, in calls."""
+
+    @property
+    def periods(self) -> range:
+        """Of the cycles it is about."""
+        return range(self.period_min, self.period_max + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,18 +1,20 @@
 """What a run does over and over, kept up step by step: O(1) for a step that repeats nothing.
 
 A `Trail` is fed the steps of one run in order.  It compares each call with the last 16 (a match
-streak per period: `ABCABC` is period 3 with a streak of 3), with what results are known, and with
-the failures and plans since something was done.  Its memory does not grow with the run.
+streak per period: `ABCABC` is period 3 with a streak of 3), with the call before it when that is of
+the same tool, with what results are known, and with the failures and plans since something was
+done.  Its memory does not grow with the run.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Final, NamedTuple, TypeVar
 
-from otel_agentrun.rules.seen import Seen, similarity
+from otel_agentrun.rules.seen import Seen
+from otel_agentrun.sketch import of_another, read, similarity
 from otel_agentrun.step import FAILED, Kind, Role
 
 __all__ = ["PERIOD_MAX", "Sighting", "Trail"]
@@ -22,6 +24,8 @@ RING: Final = 48
 """Calls that evidence is taken from."""
 REMEMBERED_MAX: Final = 128
 """Calls, results and failures that are remembered; half of them are forgotten past that."""
+REWORDED: Final = 0.25
+"""Share of words that a call has in common with the one it says in other words."""
 
 MODEL: Final = Kind.MODEL
 TOOL: Final = Kind.TOOL
@@ -49,6 +53,8 @@ class Streak(NamedTuple):
     """Comparisons without a result on one side."""
     varied: bool = False
     """Arguments differed."""
+    repeated: bool = False
+    """Some were the same to the letter."""
 
 
 class Sighting(NamedTuple):
@@ -73,15 +79,18 @@ class Sighting(NamedTuple):
 
 
 class Trail:
-    """`floors`: pattern -> count from which on it is of interest; others are not looked for."""
+    """`floors`: pattern -> count from which on it is of interest; others are not looked for.
+    `rounds`: that of cycles, by period; a repeated call is one of period 1."""
 
     __slots__ = (
-        "_agents", "_calls", "_count", "_failures", "_floors", "_last_at", "_near", "_plans",
-        "_results", "_ring", "_similarity", "_stale", "_streaks", "_turns", "cost", "sightings",
+        "_agents", "_asked", "_calls", "_count", "_failures", "_floors", "_last_at", "_models",
+        "_near", "_plans", "_results", "_reworded", "_ring", "_rounds", "_similarity", "_stale",
+        "_streaks", "_turns", "_unrecorded", "cost", "sightings",
     )  # fmt: skip
 
-    def __init__(self, floors: Mapping[str, int], similar: float) -> None:
+    def __init__(self, floors: Mapping[str, int], rounds: Sequence[int], similar: float) -> None:
         self._floors = floors
+        self._rounds = rounds
         self._similarity = similar
         self.sightings: dict[tuple[str, str], Sighting] = {}
         """(pattern, id of the span it began with) -> its latest state."""
@@ -92,7 +101,13 @@ class Trail:
         self._calls: deque[Call | None] = deque(maxlen=PERIOD_MAX)
         self._last_at: dict[Call, int] = {}
         self._streaks: dict[int, Streak] = {}
+        self._models = 0
+        """Model calls so far."""
+        self._asked = 0
+        """How many there had been at the latest call."""
         self._near: Streak | None = None
+        self._reworded: Streak | None = None
+        self._unrecorded: Streak | None = None
         self._stale: Streak | None = None
         self._results: dict[Call, bool] = {}
         """(tool, digest of a result) that are known, oldest first."""
@@ -102,12 +117,14 @@ class Trail:
         self._turns: Streak | None = None
 
     def copy(self) -> Trail:
-        twin = Trail(self._floors, self._similarity)
+        twin = Trail(self._floors, self._rounds, self._similarity)
         twin.sightings = dict(self.sightings)
         twin.cost, twin._count = self.cost, self._count
         twin._ring, twin._calls = self._ring.copy(), self._calls.copy()
         twin._last_at, twin._streaks = dict(self._last_at), self._streaks
-        twin._near, twin._stale = self._near, self._stale
+        twin._models, twin._asked = self._models, self._asked
+        twin._near, twin._reworded = self._near, self._reworded
+        twin._unrecorded, twin._stale = self._unrecorded, self._stale
         twin._results, twin._failures = dict(self._results), dict(self._failures)
         twin._plans, twin._agents, twin._turns = self._plans, self._agents, self._turns
         return twin
@@ -119,8 +136,11 @@ class Trail:
         seen.cost_so_far = self.cost
         kind = step.kind
         if kind is MODEL:
+            self._models += 1
             if self._failures or step.status in FAILED:
                 self._attempt(seen, ("", step.model))
+                if step.failed:
+                    self._unrecorded = None
         elif kind is TOOL or kind is RETRIEVE:
             self._call(seen)
         elif kind is RUN:
@@ -148,11 +168,14 @@ class Trail:
             self._agent(step.handoff_to, seen)
         at = self._count
         self._count = at + 1
-        if seen.words or self._near is not None:
-            self._compare(seen, name)
-        last = -NEVER
+        last = self._last_at.get(call, -NEVER) if digest else -NEVER
+        before = self._ring[-1] if at else None
+        if before is not None and (before.step.tool_name or before.step.name) == name:
+            self._again(seen, before, name, at - last)
+        else:
+            self._near = self._reworded = self._unrecorded = None
+        self._asked = self._models
         if digest:
-            last = self._last_at.get(call, -NEVER)
             self._last_at[call] = at
             if len(self._last_at) > REMEMBERED_MAX:
                 _halve(self._last_at)
@@ -162,7 +185,8 @@ class Trail:
         elif self._streaks:
             self._streaks = {}
         if step.result_digest:
-            self._result(seen, (name, step.result_digest), is_loop=is_loop)
+            known = at - last <= PERIOD_MAX
+            self._result(seen, (name, step.result_digest), is_loop=is_loop, is_known=known)
         elif self._stale is not None:
             self._stale = None
         self._calls.append(call if digest else None)
@@ -189,7 +213,6 @@ class Trail:
             )
         self._streaks = streaks
         for period, streak in streaks.items():  # the shortest first
-            pattern = "cycle" if period > 1 else "repeated_call"
             count = streak.times // period + 1
             if count < 2 or any(
                 period % shorter == 0 and streaks[shorter].times >= streak.times
@@ -197,7 +220,8 @@ class Trail:
                 if shorter < period
             ):
                 continue  # not once around, or a multiple of a shorter cycle
-            if count >= self._floors.get(pattern, NEVER):
+            if count >= self._rounds[period]:
+                pattern = "cycle" if period > 1 else "repeated_call"
                 latest = [one[0] for one in islice(reversed(self._calls), period - 1) if one]
                 latest = [*reversed(latest), call[0]]
                 # Turned to the order in which the cycle began.
@@ -207,29 +231,54 @@ class Trail:
                 return True
         return False
 
-    def _compare(self, seen: Seen, name: str) -> None:
-        """Almost the same arguments as the call before, of the same tool?"""
-        before = self._ring[-1] if self._ring else None
-        near, self._near = self._near, None
-        if before is None or (before.step.tool_name or before.step.name) != name:
-            return
-        if similarity(before.words, seen.words) < self._similarity:
-            return
-        old = near or Streak(1, before)
-        varied = old.varied or before.step.arguments_digest != seen.step.arguments_digest
-        result, known = seen.step.result_digest, before.step.result_digest
-        self._near = streak = Streak(
-            old.times + 1,
-            old.first,
-            old.changed + bool(result and known and result != known),
-            old.unknown + (not (result and known)),
-            varied,
-        )
-        if varied and streak.times >= self._floors.get("near_duplicate", NEVER):
-            self._sight("near_duplicate", streak.times, streak, seen, (name,))
+    def _again(self, seen: Seen, before: Seen, name: str, since: int) -> None:
+        """The same tool as the call before; the very same call was made `since` calls ago."""
+        step, other = seen.step, before.step
+        is_same = since == 1
+        alike = 1.0 if is_same else _alike(seen, before)
+        result, known = step.result_digest, other.result_digest
+        changed, unknown = bool(result and known and result != known), not (result and known)
+        is_varied = not is_same
+        old = self._near or Streak(1, before)
+        self._near = None
+        if alike >= self._similarity:
+            self._near = near = Streak(
+                old.times + 1, old.first, old.changed + changed, old.unknown + unknown,
+                old.varied or is_varied,
+            )  # fmt: skip
+            if near.varied and near.times >= self._floors.get("near_duplicate", NEVER):
+                self._sight("near_duplicate", near.times, near, seen, (name,))
+        old = self._reworded or Streak(1, before)
+        self._reworded = None
+        if alike >= REWORDED and not changed and not unknown:
+            self._reworded = reworded = Streak(
+                old.times + 1, old.first, varied=old.varied or is_varied,
+                repeated=old.repeated or since <= old.times,
+            )  # fmt: skip
+            is_stuck = reworded.varied and reworded.repeated
+            if is_stuck and reworded.times >= self._floors.get("reworded", NEVER):
+                self._sight("reworded", reworded.times, reworded, seen, (name,))
+        old = self._unrecorded or Streak(1, before)
+        self._unrecorded = None
+        if not (_is_recorded(seen) or _is_recorded(before)):
+            # Calls of one turn may be asked for together.
+            self._unrecorded = Streak(old.times + (self._asked != self._models), old.first)
 
-    def _result(self, seen: Seen, key: Call, *, is_loop: bool) -> None:
-        """A result that this tool has given before is nothing new."""
+    def stuck(self) -> Sighting | None:
+        """Calls of which nothing is recorded but that they were the last ones of a run that failed,
+        turn after turn, although no call of it had failed at the end."""
+        streak = self._unrecorded
+        if streak is None or streak.times < self._floors.get("unrecorded", NEVER):
+            return None
+        last = self._ring[-1]
+        if last.step.failed:
+            return None
+        name = last.step.tool_name or last.step.name
+        return self._sighting("unrecorded", streak.times, streak, last, (name,))
+
+    def _result(self, seen: Seen, key: Call, *, is_loop: bool, is_known: bool) -> None:
+        """A result that this tool has given before is nothing new, unless it is that of another
+        thing: `ok` for each of many updates."""
         if key not in self._results:
             self._results[key] = True
             self._stale = None
@@ -237,6 +286,9 @@ class Trail:
                 _halve(self._results)
             return
         if is_loop:  # known for what it is
+            return
+        if not is_known and self._is_of_another(seen, key[0]):
+            self._stale = None
             return
         stale = self._stale
         if stale is None:
@@ -256,6 +308,14 @@ class Trail:
                 one.step.tool_name or one.step.name for one in (*self._last(stale.times - 1), seen)
             )
             self._sight("no_progress", stale.times, stale, seen, tuple(names))
+
+    def _is_of_another(self, seen: Seen, name: str) -> bool:
+        """Whether it is about another thing than the last call of this tool."""
+        for earlier in islice(reversed(self._ring), PERIOD_MAX):
+            if (earlier.step.tool_name or earlier.step.name) == name:
+                known = seen.sketch and earlier.sketch
+                return bool(known) and of_another(read(seen.sketch), read(earlier.sketch))
+        return False
 
     # ------------------------------------------------------------------ failures, plans, agents
 
@@ -306,9 +366,21 @@ class Trail:
         names: tuple[str, ...],
         period: int = 1,
     ) -> None:
+        key = (pattern, streak.first.step.span_id)
+        self.sightings[key] = self._sighting(pattern, count, streak, seen, names, period)
+
+    def _sighting(
+        self,
+        pattern: str,
+        count: int,
+        streak: Streak,
+        seen: Seen,
+        names: tuple[str, ...],
+        period: int = 1,
+    ) -> Sighting:
         first = streak.first
         spans = [one.step.span_id for one in self._ring if one.key > first.key]
-        self.sightings[(pattern, first.step.span_id)] = Sighting(
+        return Sighting(
             pattern, count, period, names, first, seen, streak.changed, streak.unknown,
             tuple(dict.fromkeys((first.step.span_id, *spans, seen.step.span_id))),
         )  # fmt: skip
@@ -321,3 +393,18 @@ def _halve(remembered: dict[Call, V]) -> None:
     """Forget the half that came first."""
     for key in list(islice(remembered, len(remembered) // 2)):
         del remembered[key]
+
+
+def _alike(one: Seen, other: Seen) -> float:
+    """Words in common, of all words of both; 0 where they are about two things, or nothing is known
+    of them."""
+    if not one.sketch or not other.sketch:
+        return 0.0
+    words, others = read(one.sketch), read(other.sketch)
+    return 0.0 if of_another(words, others) else similarity(words, others)
+
+
+def _is_recorded(seen: Seen) -> bool:
+    """Whether anything is known of arguments or result."""
+    step = seen.step
+    return bool(step.arguments_digest or step.result_digest or seen.sketch)

@@ -42,6 +42,11 @@ CHECKPOINT_STEPS: Final = 32
 CHECKPOINTS_MAX: Final = 8
 """Steps that are out of order by more than 256 are judged from the run's beginning."""
 
+OF_CALLS: Final = frozenset(
+    {"repeated_call", "cycle", "near_duplicate", "reworded", "no_progress", "unrecorded"}
+)
+"""Loops of tool calls, which polling tools are exempt from."""
+
 _key = attrgetter("key")
 
 
@@ -71,7 +76,7 @@ class Watch:
         self._checkpoints: list[tuple[int, Trail, Conduct | None]] = []
         self._base: tuple[Trail, Conduct | None] | None = None
         """What was judged of the steps that are forgotten."""
-        self._trail = Trail(selected.floors, selected.similarity)
+        self._trail = Trail(selected.floors, selected.rounds, selected.similarity)
         self._conduct = Conduct(selected.policies, approved) if selected.policies else None
         self._unknown: Unknown = NO_UNKNOWN
         self._requests: dict[tuple[str, str], Finding] = {}
@@ -164,7 +169,10 @@ class Watch:
         ):
             return []
         found = list(self._requests.values())
-        for sighting in self._trail.sightings.values():
+        sightings = list(self._trail.sightings.values())
+        if ending is not None and not ending.completed and (stuck := self._trail.stuck()):
+            sightings.append(stuck)
+        for sighting in sightings:
             found += [
                 _loop(sighting, rule)
                 for rule in self.selected.loops.get(sighting.pattern, ())
@@ -214,7 +222,7 @@ class Watch:
             self._trail = trail.copy()
             self._conduct = conduct.copy() if conduct is not None else None
             return
-        self._trail = Trail(selected.floors, selected.similarity)
+        self._trail = Trail(selected.floors, selected.rounds, selected.similarity)
         if self._conduct is not None:
             self._conduct = Conduct(selected.policies, self._approved)
 
@@ -320,14 +328,14 @@ def _is_due(finding: Finding, selected: Selected) -> bool:
 def _concerns(rule: LoopRule, sighting: Sighting) -> bool:
     """Whether a pattern is one that the rule looks for."""
     names = sighting.names
-    if sighting.pattern in ("repeated_call", "cycle", "near_duplicate", "no_progress"):
+    if sighting.pattern in OF_CALLS:
         if all(rule.exempt.match(name) for name in names):
             return False
         if not any(rule.tools.match(name) for name in names):
             return False
     elif rule.loop.tools and not any(rule.tools.match(name) for name in names):
         return False
-    return sighting.period <= rule.loop.period_max
+    return sighting.pattern != "cycle" or sighting.period in rule.loop.periods
 
 
 def _loop(sighting: Sighting, rule: LoopRule) -> Finding:

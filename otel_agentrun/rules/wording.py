@@ -47,6 +47,14 @@ def loop_text(sighting: Sighting) -> str:
     elif sighting.pattern == "near_duplicate":
         text = f"`{names[0]}` called {count} times in a row with almost the same arguments"
         text += _results(sighting)
+    elif sighting.pattern == "reworded":
+        text = (
+            f"`{names[0]}` called {count} times in a row with the same arguments, to the letter or"
+        )
+        text += " in other words; the result was the same each time"
+    elif sighting.pattern == "unrecorded":
+        text = f"`{names[0]}` called {count} times in a row until the run failed; arguments and"
+        text += " results are not recorded"
     elif sighting.pattern == "no_progress":
         text = f"{count} calls in a row ({_list(names)}) gave only results that were known already"
     elif sighting.pattern == "ping_pong":

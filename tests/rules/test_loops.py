@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_agentrun.rules import DEFAULTS, Loop, Ruleset, RulesFile, Seen, Watch, words
+from otel_agentrun.rules import DEFAULTS, Loop, Ruleset, RulesFile, Seen, Watch
+from otel_agentrun.sketch import sketch
 from otel_agentrun.step import Role, Status, Step
 from tests.rules.builders import a_file, call, found, plan, seen
 from tests.runs.builders import model, tool
@@ -114,8 +115,9 @@ def test_near_duplicates_are_found_where_the_words_are_at_hand() -> None:
     common = "which refund policy holds for bent brake levers bought online last"
     watch = Watch(Ruleset(a_file(rule)).select({}))
     for number, month in enumerate(["may", "june", "july", "august"], 1):
-        step = call(number, digest=month, result_digest=month)
-        watch.add([Seen(step, words=words(f"{common} {month}"))])
+        given = sketch({"query": f"{common} {month}"})
+        step = call(number, digest=month, result_digest=month, arguments_sketch=given)
+        watch.add([Seen(step)])
 
     [finding] = watch.findings()
     assert "4 times in a row with almost the same arguments" in finding.explanation

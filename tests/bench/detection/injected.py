@@ -40,8 +40,8 @@ def limit_of(pattern: str) -> int:
 def injections(steps: tuple[Seen, ...], rng: Random) -> Iterator[Injected]:
     """One of each kind; cycles of a random period from 2 to 16."""
     for pattern in (
-        "repeated_call", "cycle", "near_duplicate", "no_progress", "ping_pong", "retry_storm",
-        "planning",
+        "repeated_call", "cycle", "near_duplicate", "reworded", "no_progress", "ping_pong",
+        "retry_storm", "planning",
     ):  # fmt: skip
         yield _inject(steps, pattern, rng)
 
@@ -84,8 +84,12 @@ def _loop(pattern: str, period: int, times: int, rng: Random) -> Iterator[Seen]:
             if pattern == "near_duplicate":
                 words = [*topics[:-1], f"{topics[-1]}{turn}"]
                 given, result = {"q": " ".join(words)}, f"result {salt} {turn}"
-            elif pattern == "no_progress":
-                given, result = {"q": f"{rng.random()} {turn}"}, f"nothing found {salt}"
+            elif pattern in ("reworded", "no_progress"):
+                # Two words stay; of what is reworded, every second question comes again.
+                said = [*topics[:2], *rng.sample(TOPICS, 3)]
+                if pattern == "reworded" and turn % 2 == 0:
+                    said = topics[:5]
+                given, result = {"q": " ".join(said)}, f"nothing found {salt}"
             yield call(0, tool, json.dumps(given), result, failed=pattern == "retry_storm")
 
 
@@ -93,4 +97,4 @@ def _moved(seen: Seen, number: int) -> Seen:
     """The same step at another place."""
     at = make(number, kind=seen.step.kind)
     step = replace(seen.step, span_id=at.span_id, start_ns=at.start_ns, end_ns=at.end_ns)
-    return Seen(step, seen.cost_nano_usd, seen.words)
+    return Seen(step, seen.cost_nano_usd)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from otel_agentrun import arguments
-from otel_agentrun.rules import Seen, words
+from otel_agentrun.rules import Seen
+from otel_agentrun.sketch import sketch
 from otel_agentrun.step import Kind, Status, Step, Usage
 
 VARIABLE: Final = "AGENTRUN_TAU_BENCH"
@@ -54,11 +55,12 @@ def call(number: int, tool: str, given: str, result: str | None, *, failed: bool
         name=f"execute_tool {tool}",
         tool_name=tool,
         arguments_digest=arguments.digest(given),
+        arguments_sketch=sketch(given),
         result_digest=arguments.result_digest(result),
         output_bytes=len(result or ""),
         status=Status.ERROR if failed else Status.SUCCESS,
     )
-    return Seen(step, 0, words(arguments.canonical(given)))
+    return Seen(step, 0)
 
 
 @cache

@@ -1,0 +1,1 @@
+-- drop column: agent_steps ArgumentsSketch
