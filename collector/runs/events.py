@@ -184,8 +184,9 @@ def standing_findings(events: Iterable[Event]) -> list[Event]:
         known = found.get(finding_id)
         if known is None or standing(event) > standing(known):
             found[finding_id] = event
-    kept = (e for e in found.values() if semconv.FINDING_WITHDRAWN not in e.attributes)
-    return sorted(kept, key=lambda event: (event.at_ns, event.event_id))
+    kept = [(k, e) for k, e in found.items() if semconv.FINDING_WITHDRAWN not in e.attributes]
+    # Not by event id: that tells how often the finding had been told of.
+    return [event for _, event in sorted(kept, key=lambda pair: (pair[1].at_ns, pair[0]))]
 
 
 def standing(event: Event) -> tuple[int, int, str]:

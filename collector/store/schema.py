@@ -1,10 +1,10 @@
 """Numbered migrations of `schemas/clickhouse/`, for one node or a cluster.
 
 A file is SQL with three slots, so that the same text serves both: `$local` (the suffix of a shard's
-own tables), `$on_cluster` and `$replicated`.  Comment lines are instructions where a cluster needs two statements:
-`-- distributed: TABLE KEY`, `-- drop: TABLE`, `-- add column: TABLE NAME TYPE ...` and
-`-- drop column: TABLE NAME`.  Retention is a setting, not a migration: TTLs are compared with the
-config at every `apply`.
+own tables), `$on_cluster` and `$replicated`.  Comment lines are instructions where a cluster needs
+two statements: `-- distributed: TABLE KEY`, `-- drop: TABLE`, `-- add column: TABLE NAME TYPE ...`
+and `-- drop column: TABLE NAME`.  Retention is a setting, not a migration: TTLs are compared with
+the config at every `apply`.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -17,6 +19,7 @@ from tests.support.truth import (
     assembled,
     differences,
     expected_gaps,
+    judging,
     load,
 )
 
@@ -74,7 +77,28 @@ def test_a_field_that_is_not_sent_is_noted_on_the_run(source: str) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_arrival_does_not_matter(source: str, seed: int) -> None:
     """Promise 3: permuted, in requests of 1 to 9 spans, a third of it twice, a restart between."""
+    capture, _, closing = folded(source)
+    whole, _ = assembled(capture, Assembler)
+
+    assert _arrived(capture, closing, seed, Assembler) == {run.run_id: run for run in whole.runs}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("seed", [3, 4])
+def test_arrival_does_not_matter_to_the_rules(source: str, seed: int) -> None:
+    """S5.43, promise 3: the same loops, budgets and outcomes; a revision counts what was told of
+    them on the way."""
     capture, whole, closing = folded(source)
+    runs = _arrived(capture, closing, seed, judging)
+
+    assert {run_id: replace(run, revision=0) for run_id, run in runs.items()} == {
+        run.run_id: replace(run, revision=0) for run in whole.runs
+    }
+
+
+def _arrived(
+    capture: Capture, closing: list[Event], seed: int, start: Callable[[], Assembler]
+) -> dict[str, Run]:
     rng = random.Random(seed)
     steps = capture.steps
     steps += rng.sample(steps, len(steps) // 3)
@@ -82,7 +106,7 @@ def test_arrival_does_not_matter(source: str, seed: int) -> None:
     rng.shuffle(steps)
     rng.shuffle(events)
     middle = rng.randrange(len(steps))
-    assembler, runs = Assembler(), dict[str, Run]()
+    assembler, runs = start(), dict[str, Run]()
     for part, restart in ((steps[:middle], True), (steps[middle:], False)):
         at = 0
         while at < len(part):
@@ -95,13 +119,12 @@ def test_arrival_does_not_matter(source: str, seed: int) -> None:
             at += size
         if restart:
             _write(runs, assembler.changes())
-            assembler = _restarted(assembler, runs)
+            assembler = _restarted(assembler, runs, start())
     for event in events:
         assembler.add_event(event, NOW_NS)
     _write(runs, assembler.changes())
-
     assert not assembler.failures
-    assert runs == {run.run_id: run for run in whole.runs}
+    return runs
 
 
 def _write(runs: dict[str, Run], changes: Changes) -> None:
@@ -111,9 +134,8 @@ def _write(runs: dict[str, Run], changes: Changes) -> None:
     runs |= {run.run_id: run for run in changes.runs}
 
 
-def _restarted(before: Assembler, runs: dict[str, Run]) -> Assembler:
+def _restarted(before: Assembler, runs: dict[str, Run], after: Assembler) -> Assembler:
     """A new process that reads back what the store has."""
-    after = Assembler()
     for held in {id(held): held for held in before._by_key.values()}.values():
         group = held.group
         after.restore(

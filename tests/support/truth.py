@@ -7,7 +7,7 @@ A field that an emitter does not send is a gap: data beside the capture (`gaps.y
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,8 +18,10 @@ from collector.normalize import events_of, steps_of
 from collector.receiver.decode import Decoder
 from collector.receiver.otlp_json import iter_requests
 from collector.runs.assembler import Assembler
+from collector.runs.judge import RulesInForce
 from collector.runs.run import Changes, PlacedStep, Run
 from otel_agentrun import dialects
+from otel_agentrun.rules import DEFAULTS, Ruleset, RulesFile
 from otel_agentrun.step import Event, Kind, SpanView, Step
 from tests.support import captures
 
@@ -34,6 +36,8 @@ NUMBERS: Final[Mapping[str, str]] = {
 }
 """Field of the truth -> field of `Run.total`."""
 FAILED: Final = frozenset({"failed", "killed", "timed_out"})
+RULES: Final = Ruleset(RulesFile(), DEFAULTS)
+"""Those that apply without a rules file."""
 NOW_NS: Final = 1_795_300_000_000_000_000
 Gaps = dict[tuple[str, str], tuple[Any, Any]]
 """(run, field) -> (got, truth)."""
@@ -81,15 +85,22 @@ def load(source: str) -> Capture:
     )
 
 
-def assembled(capture: Capture) -> tuple[Changes, list[Event]]:
+def judging() -> Assembler:
+    """An assembler with the default rules."""
+    return Assembler(rules=RulesInForce(RULES))
+
+
+def assembled(
+    capture: Capture, start: Callable[[], Assembler] = judging
+) -> tuple[Changes, list[Event]]:
     """Everything at once, then closed as an ingest closes; also the events that closed it."""
-    assembler = Assembler()
+    assembler = start()
     assembler.add(capture.steps, NOW_NS)
     for event in capture.events:
         assembler.add_event(event, NOW_NS)
     assembler.changes()
     closing = assembler.quiet(NOW_NS, everything=True)
-    fresh = Assembler()
+    fresh = start()
     fresh.add(capture.steps, NOW_NS)
     for event in [*capture.events, *closing]:
         fresh.add_event(event, NOW_NS)
@@ -151,6 +162,11 @@ def _compare(
         gaps[name, "tool_calls"] = (tools, asked)
     elif not good:
         faults.append(f"{name}: tools {tools}, truth {asked}")
+    is_loop = any(each.kind == "loop" for run in found for each in run.findings)
+    if want["loops"] and not is_loop:
+        gaps[name, "loops"] = (is_loop, want["loops"])
+    elif is_loop and not want["loops"]:
+        faults.append(f"{name}: {[each.explanation for run in found for each in run.findings]}")
     requested = _requested(found, changes)
     if requested != asked and not (
         name.startswith("parallel") and sorted(requested) == sorted(asked)
