@@ -195,17 +195,14 @@ def _changes(
         ).to_numpy(zero_copy_only=False)
         same_rows = same.reshape(rows - 1, size).all(axis=1)
         return [0, *(np.flatnonzero(~same_rows) + 1).tolist()]
+    # An entry is compared with the one in its place a row earlier, if that row is as long.
     key_codes = keys.dictionary_encode().indices.to_numpy()
     value_codes = values.dictionary_encode().indices.to_numpy()
-    found = [0]
-    for row in range(1, rows):
-        before, start, stop = int(offsets[row - 1]), int(offsets[row]), int(offsets[row + 1])
-        if lengths[row] != lengths[row - 1] or not (
-            np.array_equal(key_codes[before:start], key_codes[start:stop])
-            and np.array_equal(value_codes[before:start], value_codes[start:stop])
-        ):
-            found.append(row)
-    return found
+    earlier = np.maximum(np.arange(len(key_codes)) - np.repeat(lengths, lengths), 0)
+    differs = (key_codes != key_codes[earlier]) | (value_codes != value_codes[earlier])
+    differing = np.diff(np.concatenate(([0], np.cumsum(differs)))[offsets])
+    changed = (lengths[1:] != lengths[:-1]) | (differing[1:] > 0)
+    return [0, *(np.flatnonzero(changed) + 1).tolist()]
 
 
 def _with_entries(column: pa.ListArray) -> list[int]:

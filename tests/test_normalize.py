@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from collector.model import SPANS, Signal
 from collector.normalize import dicts_of, shared_dicts_of, steps_of, views_of
@@ -102,6 +104,29 @@ def test_spans_of_one_resource_share_its_attributes() -> None:
     assert same[0] is same[1]
     ragged = shared_dicts_of(pa.array([one, one[:1], []], column.type))
     assert ragged == [dict(one), {"service.name": "a"}, {}]
+
+
+ROWS = st.lists(
+    st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xy")), max_size=3),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(rows=ROWS, start=st.integers(0, 3))
+def test_neighbors_share_an_object_where_they_are_equal_and_nowhere_else(
+    rows: list[list[tuple[str, str]]], start: int
+) -> None:
+    """Whatever their lengths, and in any slice of a batch."""
+    column = pa.array(rows, SPANS.field("ResourceAttributes").type).slice(start)
+    rows = rows[start:]
+
+    found = shared_dicts_of(column)
+
+    assert found == [dict(row) for row in rows]
+    for at in range(1, len(rows)):
+        shared = found[at] is found[at - 1]
+        assert shared == (rows[at] == rows[at - 1]) or not any(rows)
 
 
 def test_of_a_repeated_key_the_last_value_counts() -> None:

@@ -96,6 +96,9 @@ class Tally:
     def __add__(self, other: Tally) -> Tally:
         return Tally(*map(add, _tallied(self), _tallied(other)))
 
+    def copy(self) -> Tally:
+        return Tally(*_tallied(self))
+
     def counts(self) -> Counts:
         return Counts(**dict(zip(COUNT_NAMES, _counted(self), strict=True)))
 

@@ -26,6 +26,7 @@ LABELS: Final = (
 )  # fmt: skip
 """Labels of steps that are run fields of the same name."""
 
+UNLABELED: Final = dict.fromkeys(LABELS, "")
 PREFIXES: Final = ("prompt_versions.", "feature_flags.", "tags.")
 
 
@@ -74,7 +75,8 @@ def summarize(
 
 
 def own_tally(run: Assembly, facts: EventFacts) -> Tally:
-    tally = sum((bucket.tally for bucket in run.buckets), Tally())
+    first, *others = [bucket.tally for bucket in run.buckets] or [Tally()]
+    tally = sum(others, first.copy())
     tally.payment_cost_nano_usd += facts.payment_cost_nano_usd
     tally.revenue_nano_usd += facts.revenue_nano_usd
     return tally
@@ -132,7 +134,7 @@ def _run(
     buckets = [bucket for bucket in run.buckets if bucket.nodes]
     announced = _announced(run, facts)
     labels = _labels(run, announced, buckets)
-    said: dict[str, Any] = {name: labels.get(name, "") for name in LABELS}
+    said: dict[str, Any] = UNLABELED | {n: labels[n] for n in labels.keys() & UNLABELED.keys()}
     conclusion = conclude(run, buckets, facts)
     open_ = conclusion.status in ("initiated", "running", "paused")
     root = run.root
@@ -145,9 +147,9 @@ def _run(
             end = max(end, facts.ended.at_ns)
     grouped: dict[str, dict[str, str]] = {prefix: {} for prefix in PREFIXES}
     for name, value in labels.items():
-        for prefix in PREFIXES:
-            if name.startswith(prefix):
-                grouped[prefix][name[len(prefix) :]] = value
+        first, dot, rest = name.partition(".")
+        if dot and first + dot in grouped:
+            grouped[first + dot][rest] = value
     counts = own.counts()
     return Run(
         run_id=run.run_id,
