@@ -233,12 +233,24 @@ class Trail:
 
     def _again(self, seen: Seen, before: Seen, name: str, since: int) -> None:
         """The same tool as the call before; the very same call was made `since` calls ago."""
-        step, other = seen.step, before.step
-        is_same = since == 1
-        alike = 1.0 if is_same else _alike(seen, before)
-        result, known = step.result_digest, other.result_digest
+        alike = 1.0 if since == 1 else _alike(seen, before)
+        reworded = self._reworded
+        if alike >= REWORDED or (reworded and _alike(seen, reworded.first) >= REWORDED):
+            self._carry_on(seen, before, name, since, alike)
+        elif self._near is not None or self._reworded is not None:
+            self._near = self._reworded = None
+        if _is_recorded(seen) or _is_recorded(before):
+            self._unrecorded = None
+            return
+        old = self._unrecorded or Streak(1, before)
+        # Calls of one turn may be asked for together.
+        self._unrecorded = Streak(old.times + (self._asked != self._models), old.first)
+
+    def _carry_on(self, seen: Seen, before: Seen, name: str, since: int, alike: float) -> None:
+        """As the call before, or nearly so, or in other words."""
+        result, known = seen.step.result_digest, before.step.result_digest
         changed, unknown = bool(result and known and result != known), not (result and known)
-        is_varied = not is_same
+        is_varied = since != 1
         old = self._near or Streak(1, before)
         self._near = None
         if alike >= self._similarity:
@@ -250,7 +262,7 @@ class Trail:
                 self._sight("near_duplicate", near.times, near, seen, (name,))
         old = self._reworded or Streak(1, before)
         self._reworded = None
-        if alike >= REWORDED and not changed and not unknown:
+        if not changed and not unknown:
             self._reworded = reworded = Streak(
                 old.times + 1, old.first, varied=old.varied or is_varied,
                 repeated=old.repeated or since <= old.times,
@@ -258,11 +270,6 @@ class Trail:
             is_stuck = reworded.varied and reworded.repeated
             if is_stuck and reworded.times >= self._floors.get("reworded", NEVER):
                 self._sight("reworded", reworded.times, reworded, seen, (name,))
-        old = self._unrecorded or Streak(1, before)
-        self._unrecorded = None
-        if not (_is_recorded(seen) or _is_recorded(before)):
-            # Calls of one turn may be asked for together.
-            self._unrecorded = Streak(old.times + (self._asked != self._models), old.first)
 
     def stuck(self) -> Sighting | None:
         """Calls of which nothing is recorded but that they were the last ones of a run that failed,

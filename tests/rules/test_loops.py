@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_agentrun.rules import DEFAULTS, Loop, Ruleset, RulesFile, Seen, Watch
+from otel_agentrun import arguments
+from otel_agentrun.rules import DEFAULTS, Ending, Loop, Ruleset, RulesFile, Seen, Watch
 from otel_agentrun.sketch import sketch
 from otel_agentrun.step import Role, Status, Step
 from tests.rules.builders import a_file, call, found, plan, seen
@@ -124,6 +126,135 @@ def test_near_duplicates_are_found_where_the_words_are_at_hand() -> None:
     assert found(a_file(rule), [call(n, digest=f"d{n}") for n in range(9)]) == []
 
 
+def asked(number: int, given: object, result: str, name: str = "search") -> Step:
+    """A call as the collector knows it."""
+    return call(
+        number, name, arguments.digest(given), arguments_sketch=sketch(given),
+        result_digest=arguments.result_digest(result),
+    )  # fmt: skip
+
+
+QUESTIONS = ["ACME Q3 revenue", "ACME Q3 revenue", "ACME Q3 figure", "ACME third quarter revenue"]
+
+
+def test_a_question_put_in_other_words_is_found_when_the_answer_is_the_same() -> None:
+    """S5.43: two calls are equal to the letter, two are reworded, and nothing ever came of it."""
+    rule = Loop(name="again", pattern="reworded", limit=4)
+    steps = [asked(n, {"query": q}, "No results.") for n, q in enumerate(QUESTIONS, 1)]
+
+    assert found(a_file(rule), steps[:-1]) == []
+    [finding] = found(a_file(rule), steps)
+    assert finding.explanation == (
+        "`search` called 4 times in a row with the same arguments, to the letter or in other words;"
+        " the result was the same each time"
+    )
+    assert finding.span_ids == tuple(step.span_id for step in steps)
+
+
+def test_rewording_is_no_loop_while_it_leads_to_something_new() -> None:
+    """Other results, results that nobody recorded, or four wordings none of which came twice."""
+    rule = Loop(name="again", pattern="reworded", limit=4)
+    for results in (["a", "b", "c", "d"], ["a", "a", "a", "b"], ["", "", "", ""]):
+        steps = [asked(n, {"query": q}, r) for n, (q, r) in enumerate(zip(QUESTIONS, results), 1)]  # noqa: B905  # as many
+        assert found(a_file(rule), steps) == []
+    wordings = ["ACME revenue", "ACME Q3 revenue", "revenue of ACME", "ACME revenue figure"]
+    assert found(a_file(rule), [asked(n, {"q": q}, "no") for n, q in enumerate(wordings)]) == []
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        lambda n: {"id": n, "status": "done"},
+        lambda n: {"ticket": f"T-{n}", "status": "closed", "reason": "the outage of last Friday"},
+        lambda n: {"to": f"{NAMES[n % 30]}@example.com", "text": "your bill is due, please pay"},
+        lambda n: {"record": {"owner": NAMES[n % 30]}, "state": "active", "checked": True},
+        lambda n: NAMES[n % 30],
+    ],
+)
+def test_the_same_acknowledgement_of_many_updates_is_progress(update: Any) -> None:
+    """A tool that writes answers `ok` each time: other arguments, the same result, no loop."""
+    updates = [asked(n, update(n), "ok", "update_record") for n in range(1, 31)]
+    mixed = [
+        step
+        for n in range(1, 60, 2)
+        for step in (model(n, start=n, end=n), asked(n + 1, update(n // 2), "ok", "update_record"))
+    ]
+
+    watch = Watch(Ruleset(RulesFile(), DEFAULTS).select({}))
+    watch.add(seen(updates))
+    assert watch.findings(ending=Ending(completed=True)) == []
+    assert found(RulesFile(loops=DEFAULTS.loops), mixed) == []
+
+
+NAMES = [f"{first}{last}" for first in ("ann", "bob", "eve", "kim", "lea") for last in "abcdef"]
+
+
+def test_an_update_that_is_made_again_is_still_found() -> None:
+    """One of many acknowledged updates sent again and again is stuck."""
+    rules = a_file(REPEATED)
+    updates = [asked(n, {"id": n}, "ok") for n in range(1, 10)]
+    again = [asked(n, {"id": 9}, "ok") for n in range(10, 13)]
+    assert found(rules, updates) == []
+    assert [each.rule for each in found(rules, [*updates, *again])] == ["repeated"]
+
+
+def test_a_long_cycle_is_a_loop_after_two_rounds() -> None:
+    """Eight calls in the very same order are no coincidence; two rounds of two calls may be."""
+    steps = [call(n + 1, "search", f"q{n % 4}") for n in range(8)]
+    rules = RulesFile(loops=DEFAULTS.loops)
+
+    assert found(rules, steps[:-1]) == []
+    [finding] = found(rules, steps)
+    assert (finding.rule, finding.amount, finding.limit) == ("long-cycle", 2, 2)
+    assert found(rules, [call(n + 1, "search", f"q{n % 2}") for n in range(5)]) == []
+    assert [f.rule for f in found(rules, [call(n, "s", f"q{n % 2}") for n in range(6)])] == [
+        "cycle"
+    ]
+
+
+def unrecorded(turns: int, calls: int = 1) -> list[Step]:
+    """Turns of an agent whose emitter records names only."""
+    steps: list[Step] = []
+    for number in range(turns):
+        at = number * 10 + 1
+        steps.append(model(at, start=at, end=at))
+        steps += [call(at + each, digest="") for each in range(1, calls + 1)]
+    return steps
+
+
+FAILED_RUN = Ending(completed=False)
+
+
+def test_calls_of_which_nothing_is_recorded_are_a_loop_when_the_run_failed_after_them() -> None:
+    """S5.43: all that shows is one tool, turn after turn, until a limit ended the run."""
+    rule = Loop(name="blind", pattern="unrecorded", limit=6)
+    [finding] = found(a_file(rule), unrecorded(6), ending=FAILED_RUN)
+
+    assert finding.explanation == (
+        "`search` called 6 times in a row until the run failed;"
+        " arguments and results are not recorded"
+    )
+    assert len(finding.span_ids) == 6
+    assert found(a_file(rule), unrecorded(5), ending=FAILED_RUN) == []
+
+
+def test_many_calls_of_one_tool_are_no_loop_by_themselves() -> None:
+    """One in ten recorded conversations has six in a row: a run that completed, one that failed of
+    something else, calls that were asked for together, and calls that can be compared."""
+    rule = Loop(name="blind", pattern="unrecorded", limit=6)
+    steps = unrecorded(20)
+
+    assert found(a_file(rule), steps) == []
+    assert found(a_file(rule), steps, ending=Ending(completed=True)) == []
+    outage = model(900, start=900, end=900, status=Status.ERROR)
+    assert found(a_file(rule), [*steps, outage], ending=FAILED_RUN) == []
+    broken = call(900, digest="", status=Status.ERROR)
+    assert found(a_file(rule), [*steps, broken], ending=FAILED_RUN) == []
+    assert found(a_file(rule), unrecorded(2, calls=8), ending=FAILED_RUN) == []
+    known = [call(n, digest=f"d{n}") for n in range(1, 20)]
+    assert found(a_file(rule), known, ending=FAILED_RUN) == []
+
+
 def test_failures_in_a_row_are_a_retry_storm_until_one_works() -> None:
     rule = Loop(name="storm", pattern="retry_storm", limit=3)
     bad = {"status": Status.ERROR, "error_type": "rate_limit"}
@@ -178,6 +309,7 @@ def histories(draw: st.DrawFn) -> list[Step]:
                     rng.choice("ab"),
                     rng.choice("xxy"),
                     result_digest=rng.choice("rs"),
+                    arguments_sketch=sketch(rng.choice(["", "a b", "a c", "d"])),
                     status=Status.ERROR if failed else Status.SUCCESS,
                     error_type="validation_error" if failed else "",
                 )
