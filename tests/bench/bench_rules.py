@@ -6,13 +6,16 @@ python -m tests.bench.bench_rules
 from __future__ import annotations
 
 import gc
+import json
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
 from collector.runs.assembler import Assembler
 from collector.runs.judge import RulesInForce
 from otel_agentrun.rules import DEFAULTS, Ruleset, RulesFile, Seen, Watch
+from otel_agentrun.sketch import _of, sketch
 from otel_agentrun.step import Step
 from tests.bench.bench_fold import BATCH, batches, steps_of
 
@@ -21,6 +24,11 @@ RUNS = 2_000
 SPANS_PER_RUN = 25
 REPEATS = 3
 RULES = Ruleset(RulesFile(), DEFAULTS)
+TEXT = (
+    "order refund invoice customer schedule delivery status account policy search result summary "
+    "ticket contract region quarter revenue forecast latency deploy rollback index change review"
+)
+WORDS = TEXT.split()
 
 
 def watch() -> Watch:
@@ -80,6 +88,17 @@ def main() -> None:
         late[at], late[at + 1] = late[at + 1], late[at]
     show("  every second step out of order, one at a time",
          best(lambda: alone(late, 1)) / len(late) * 1e6, "us/step")  # fmt: skip
+    for number, each in enumerate(loop):
+        words = " ".join(WORDS[(number * 7 + at) % len(WORDS)] for at in (0, 3, 11, 18, 23))
+        each.step.arguments_digest = f"{number:016x}"
+        each.sketch = sketch({"query": words, "limit": 10})
+    show("  calls of one tool with other words each",
+         best(lambda: alone(loop, BATCH)) / len(loop) * 1e6, "us/step")  # fmt: skip
+    texts = [
+        json.dumps({"query": f"{one} {other}", "limit": 10}) for one in WORDS for other in WORDS
+    ]
+    show("sketch of arguments that are seen for the first time",
+         best(lambda: deque(map(_of, texts), 0)) / len(texts) * 1e6, "us/call")  # fmt: skip
     rules = RulesInForce(RULES)
     large = list(batches(list(steps_of(0, SPANS))))
     without, with_ = best(lambda: folded(large, None)), best(lambda: folded(large, rules))

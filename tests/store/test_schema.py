@@ -209,3 +209,30 @@ def test_rolling_back_a_cluster_drops_both_tables() -> None:
 
     assert "DROP TABLE IF EXISTS otel_traces ON CLUSTER 'prod' SYNC" in down
     assert "DROP TABLE IF EXISTS otel_traces_local ON CLUSTER 'prod' SYNC" in down
+
+
+def test_a_new_column_of_a_cluster_comes_in_both_tables() -> None:
+    """The shards' tables have it before the distributed one asks them for it, and lose it after."""
+    sketches = next(each for each in schema.migrations() if each.name == "0006_sketches")
+    column = "ArgumentsSketch String CODEC(ZSTD(1)) AFTER ArgumentsDigest"
+
+    assert schema.statements(sketches.up, "prod") == [
+        f"ALTER TABLE agent_steps_local ON CLUSTER 'prod' ADD COLUMN IF NOT EXISTS {column}",
+        f"ALTER TABLE agent_steps ON CLUSTER 'prod' ADD COLUMN IF NOT EXISTS {column}",
+    ]
+    assert schema.statements(sketches.up, None) == [
+        f"ALTER TABLE agent_steps ADD COLUMN IF NOT EXISTS {column}"
+    ]
+    assert schema.statements(sketches.down, "prod") == [
+        "ALTER TABLE agent_steps ON CLUSTER 'prod' DROP COLUMN IF EXISTS ArgumentsSketch",
+        "ALTER TABLE agent_steps_local ON CLUSTER 'prod' DROP COLUMN IF EXISTS ArgumentsSketch",
+    ]
+
+
+def test_steps_from_before_a_new_column_are_read(fresh_store: Store) -> None:  # noqa: F811
+    """An upgrade keeps what is stored: without a sketch, as of calls without text."""
+    schema.rollback(fresh_store, 5)
+    fresh_store.command("INSERT INTO agent_steps (TraceId, SpanId) VALUES ('a', 'b')")
+
+    assert "0006_sketches" in schema.apply(fresh_store)
+    assert fresh_store.column("SELECT ArgumentsSketch FROM agent_steps") == [""]
