@@ -495,6 +495,7 @@ class Pipeline:
             runs=changes.runs,
             removed=changes.removed,
             events=(*changes.events, *((event, "", "") for event in pending.alone.values())),
+            heard_of=changes.heard_of,
             dead_letters=[*pending.letters, *self._dead_letters()],
         )
         if pending.upto is not None or changes != Changes():

@@ -17,7 +17,9 @@ from collector.store.writer import Flush
 REASON: Final = "refused_by_store"
 BATCHES: Final = {"spans": Signal.TRACES, "logs": Signal.LOGS}
 """Parts of a flush that are Arrow batches; the others are sequences of rows."""
-ORDER: Final = ("spans", "logs", "events", "dead_letters", "steps", "removed", "runs")
+ORDER: Final = (
+    "spans", "logs", "heard_of", "events", "dead_letters", "steps", "removed", "runs",
+)  # fmt: skip
 """A run after its steps, and after the deleted row that it replaces."""
 ERROR_CHARS: Final = 500
 

@@ -204,6 +204,7 @@ class Assembler:
         runs: list[Run] = []
         removed: list[Removed] = []
         events: list[tuple[Event, str, str]] = []
+        heard_of: list[tuple[str, int]] = []
         findings: list[tuple[Event, bool]] = []
         verdicts: list[Event] = []
         for held in self._dirty.values():
@@ -216,6 +217,7 @@ class Assembler:
             runs += changes.runs
             removed += changes.removed
             events += changes.events
+            heard_of += changes.heard_of
             findings += changes.findings
             verdicts += changes.verdicts
             self._sort(held)
@@ -225,6 +227,7 @@ class Assembler:
             runs=tuple(runs),
             removed=tuple(removed),
             events=tuple(events),
+            heard_of=tuple(heard_of),
             findings=tuple(findings),
             verdicts=tuple(verdicts),
         )

@@ -49,9 +49,9 @@ class TraceGroup:
     """Traces that are folded together, and the events of their runs."""
 
     __slots__ = (
-        "_announced", "_findings", "_folded", "_gone", "_hearsay", "_judge", "_left", "_notes",
-        "_placed", "_pricing", "_reports", "_written", "alive", "events", "is_live", "open_runs",
-        "size", "traces", "verdicts",
+        "_announced", "_findings", "_folded", "_gone", "_heard_of", "_hearsay", "_judge", "_left",
+        "_notes", "_placed", "_pricing", "_reports", "_written", "alive", "events", "is_live",
+        "open_runs", "size", "traces", "verdicts",
     )  # fmt: skip
 
     def __init__(self, pricing: Pricing = NO_PRICING, rules: RulesInForce | None = None) -> None:
@@ -82,6 +82,8 @@ class TraceGroup:
         """run id -> (start time, workspace) of the rows in the store: the rest of their keys."""
         self._placed: dict[str, tuple[str, str]] = {}
         """event id -> (run id, group id) it was last written with."""
+        self._heard_of: set[str] = set()
+        """Traces whose events were written."""
         self._judge = Judge(rules) if rules is not None else None
         self._findings: list[tuple[Event, bool]] = []
         """What the rules have found since the last `changes`, and whether it is new."""
@@ -241,6 +243,7 @@ class TraceGroup:
         self.alive = self.alive or other.alive
         self.is_live = self.is_live or other.is_live
         self._placed |= other._placed
+        self._heard_of |= other._heard_of
         self._written |= other._written
         self.size += other.size
         self._left.add("")
@@ -343,11 +346,13 @@ class TraceGroup:
         self.open_runs = sum(run.ended_at_ns == 0 for run in runs.values())
         findings, self._findings = self._findings, []
         verdicts, self.verdicts = self.verdicts, []
+        moved = self._moved_events(assemblies)
         return Changes(
             steps=tuple(steps),
             runs=tuple(runs.values()),
             removed=removed,
-            events=self._moved_events(assemblies),
+            events=moved,
+            heard_of=self._without_spans(event for event, _, _ in moved),
             findings=tuple(findings),
             verdicts=tuple(verdicts),
         )
@@ -487,6 +492,21 @@ class TraceGroup:
                 self._placed[event_id] = place
                 moved.append((event, *place))
         return tuple(moved)
+
+    def _without_spans(self, events: Iterable[Event]) -> tuple[tuple[str, int], ...]:
+        """Traces of these events that have no span: their spans come when this group is perhaps no
+        more in memory."""
+        found: dict[str, int] = {}
+        for event in events:
+            trace_id = event.trace_id
+            if not trace_id or trace_id in self._heard_of:
+                continue
+            self._heard_of.add(trace_id)
+            trace = self.traces.get(trace_id)
+            nodes = trace.nodes.values() if trace is not None else ()
+            if all(node.step.version == REPORTED for node in nodes):
+                found[trace_id] = event.at_ns
+        return tuple(found.items())
 
     def _place(self, assembly: Assembly, run: Run, steps: list[PlacedStep]) -> None:
         """Rows of the steps of one run that are new or moved."""

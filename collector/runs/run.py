@@ -211,6 +211,8 @@ class Changes:
     removed: tuple[Removed, ...] = ()
     events: tuple[tuple[Event, str, str], ...] = ()
     """(event, run id, group id)."""
+    heard_of: tuple[tuple[str, int], ...] = ()
+    """(trace id, time) of traces of which there are events and no span yet."""
     findings: tuple[tuple[Event, bool], ...] = ()
     """What rules found, and whether it is new."""
     verdicts: tuple[Event, ...] = ()

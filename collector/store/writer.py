@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from collector.errors import StoreError
 from collector.ledger.chain import Ledger
-from collector.model import LOGS, SPANS
+from collector.model import LOGS, SPANS, TIME
 from collector.runs.run import DeadLetter, PlacedStep, Removed, Run
 from collector.store import rows
 from collector.store.client import Store
@@ -49,6 +49,8 @@ class Flush:
     """Run rows that are no more, also those of runs whose start moved to another hour."""
     events: Sequence[tuple[Event, str, str]] = ()
     """(event, run id, group id)."""
+    heard_of: Sequence[tuple[str, int]] = ()
+    """(trace id, time) of traces that only events are known of: their spans find them by it."""
     dead_letters: Sequence[DeadLetter] = ()
 
 
@@ -123,6 +125,9 @@ def inserts(flush: Flush, *, inline_value_bytes_max: int, writer_id: int) -> lis
         found += _span_inserts(flush.spans, inline_value_bytes_max, writer_id)
     if flush.logs:
         found.append(Insert("otel_logs", pa.Table.from_batches(flush.logs, LOGS), "Timestamp", DAY))
+    if flush.heard_of:
+        heard_of = rows_of_events(flush.heard_of, writer_id)
+        found.append(Insert("otel_traces_trace_id_ts", heard_of, "Start", DAY))
     if flush.events:
         found.append(Insert("agent_events", rows.event_rows(flush.events), "Timestamp", MONTH))
     if flush.dead_letters:
@@ -175,16 +180,29 @@ def trace_rows(spans: pa.Table, writer_id: int) -> pa.Table:
     found = times.group_by("TraceId", use_threads=False).aggregate(
         [("Timestamp", "min"), ("Timestamp", "max"), ("ReceivedAt", "max")]
     )
+    columns = ("TraceId", "Timestamp_min", "Timestamp_max", "ReceivedAt_max")
+    return _index(*(found[name] for name in columns), writer_id=writer_id)
+
+
+def rows_of_events(heard_of: Sequence[tuple[str, int]], writer_id: int) -> pa.Table:
+    """Rows of `otel_traces_trace_id_ts` for traces of (id, time of an event)."""
+    trace_ids, times = (pa.array(column) for column in zip(*heard_of, strict=True))
+    at = pc.cast(times.cast(TIME), pa.timestamp("s", tz="UTC"), safe=False)
+    return _index(trace_ids, at, at, at, writer_id=writer_id)
+
+
+def _index(
+    trace_ids: pa.Array, first: pa.Array, last: pa.Array, received: pa.Array, *, writer_id: int
+) -> pa.Table:
     writers = pa.array([writer_id], pa.uint64())
-    offsets = pa.array([0, 1], pa.int32())
-    one = pa.ListArray.from_arrays(offsets, writers)
+    one = pa.ListArray.from_arrays(pa.array([0, 1], pa.int32()), writers)
     return pa.table(
         {
-            "TraceId": found["TraceId"],
-            "Start": found["Timestamp_min"],
-            "End": found["Timestamp_max"],
-            "ReceivedAt": found["ReceivedAt_max"],
-            "Writers": one.take(pa.array([0] * len(found), pa.int32())),
+            "TraceId": trace_ids,
+            "Start": first,
+            "End": last,
+            "ReceivedAt": received,
+            "Writers": one.take(pa.array([0] * len(trace_ids), pa.int32())),
         }
     )
 

@@ -53,12 +53,13 @@ class Paired(NamedTuple, Generic[A, R]):
 def said(event: Event) -> Said[Told, Told] | None:
     """What a record with one of `NAMES` says; `None` for nothing.  Never raises."""
     try:
-        return _read(event)
+        return read(event)
     except Exception:  # a body is whatever its sender makes of it
         return Said(event.at_ns, event.event_id, {}, {}) if event.name == ASSISTANT else None
 
 
-def _read(event: Event) -> Said[Told, Told] | None:
+def read(event: Event) -> Said[Told, Told] | None:
+    """`said` without its guard, which it should not need."""
     if event.name == messages.DETAILS:
         sent = event.attributes.get(messages.INPUT_MESSAGES)
         calls = {call.call_id: call for call in answered(sent) if call.call_id} if sent else {}

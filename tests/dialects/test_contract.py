@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from otel_agentrun import dialects
-from otel_agentrun.dialects import driver, transport
+from otel_agentrun.dialects import driver, hearsay, transport
 from otel_agentrun.dialects.shapes import SHAPES_MAX, Shapes
-from otel_agentrun.step import Event, Kind, Role, SpanEvent, SpanView, Step, as_number
+from otel_agentrun.step import Event, Kind, Role, SpanEvent, SpanView, Step, as_number, as_text
 from tests.support import captures
 
 MODULES = [*dialects.MODULES, transport]
@@ -212,6 +212,7 @@ VIEWS = st.builds(
     attributes=ATTRIBUTES,
     events=EVENTS,
 )
+LOG_NAMES = ["gen_ai.choice", "gen_ai.user.message", *sorted(hearsay.NAMES)]
 SETTINGS = settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
@@ -229,16 +230,25 @@ def test_no_attributes_make_a_dialect_raise(span: SpanView) -> None:
 
 
 @SETTINGS
-@given(VIEWS, st.lists(st.tuples(st.sampled_from(["gen_ai.choice", "gen_ai.user.message"]), JUNK)))
+@given(VIEWS, st.lists(st.tuples(st.sampled_from(LOG_NAMES), JUNK)))
 def test_no_content_makes_reading_raise(span: SpanView, logs: list[tuple[str, Any]]) -> None:
     records = [
-        Event(event_id=str(at), name=name, at_ns=at, body=body if isinstance(body, str) else "")
+        Event(
+            event_id=str(at),
+            name=name,
+            at_ns=at,
+            attributes={"gen_ai.input.messages": as_text(body)},
+            body=body if isinstance(body, str) else as_text(body),
+        )
         for at, (name, body) in enumerate(logs)
     ]
 
     dialects.content(span, records)
+    dialects.told_content(span, records)
     for record in records:
         dialects.event_step_fields(record)
+        if record.name in hearsay.NAMES:
+            hearsay.read(record)
 
 
 def test_a_dialect_that_raises_costs_its_span_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.files import found_in_files
 from tests.e2e.otlp import AGENT, CHAT, a_record, a_run, a_span, as_json, logs, trace_id, traces
 from tests.e2e.talk import agentrun
+from tests.support import captures
 
 SECRET = "sk-ant-api03-aB3dE5gH7jK9mN1pQ4sT6vW8xY0zC2fL5nR7uX9bD1g"
 
@@ -75,6 +76,27 @@ def test_a_file_twice_is_the_same_as_once(
     assert again == once
     assert found_in_files([tmp_path / "store"], [SECRET]) == {}
     assert os.listdir(tmp_path / "tmp") == [], "the journal of an ingest has prompts in it"
+
+
+def test_a_capture_s_log_records_tell_of_a_tool(tmp_path: Path, store: str) -> None:
+    """openai-v2 in its default mode, by an application without any span: each model call is a
+    trace, and the second one's records tell of the tool that ran between them, with its content."""
+    folder = captures.folder("openaiv2-legacy")
+    [truth] = [run for run in captures.truth(folder)["runs"] if run["run"] == "normal-2"]
+
+    ingest(store, *sorted(folder.glob("*.otlp.json")), *sorted(folder.glob("logs.otlp.json")))
+
+    steps = []
+    for trace in truth["trace_ids"]:
+        shown = json.loads(agentrun("runs", "show", trace, "--json", "--store", store).stdout)
+        steps += shown["steps"]
+    assert [step["kind"] for step in steps] == ["model", "tool", "model"]
+    tool = steps[1]
+    assert (tool["tool_name"], tool["tool_call_id"]) == (
+        "get_weather",
+        "call_967b40c64056ff48b9a41e",
+    )
+    assert (tool["arguments"], tool["result"]) == ({"city": "Rome"}, "Rome: 18C, light rain")
 
 
 def test_protobuf_files(tmp_path: Path, store: str) -> None:

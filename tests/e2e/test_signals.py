@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from tests.e2e.otlp import (
     AGENT,
@@ -125,6 +128,51 @@ def test_inference_details_are_the_step_s_content(talk: Talk) -> None:
     assert "where is my parcel?" in str(step["input"])
     assert "in Lyon" in str(step["output"])
     assert "in Lyon" in str(shown["run"]["output"])
+
+
+def a_message(role: str, trace: str, at: int, body: object) -> LogRecord:
+    """One message of the request of model call 3, as it is logged when that call begins."""
+    at_ns = START_NS + 3 * SECOND + at
+    return a_record(f"gen_ai.{role}.message", {}, trace=trace, number=3, body=body, at_ns=at_ns)
+
+
+def test_a_tool_that_only_log_records_tell_of_is_a_step(talk: Talk) -> None:
+    """An application without spans for its tools still gives their results to the next model call,
+    and instrumentations log its messages: records before spans, and in pieces."""
+    trace = trace_id("heard of")
+    called = {"id": "c1", "function": {"name": "get_weather", "arguments": '{"city": "Rome"}'}}
+    older = {"id": "c0", "function": {"name": "get_time", "arguments": "{}"}}
+    history = [
+        a_message("assistant", trace, 0, {"tool_calls": [older]}),
+        a_message("tool", trace, 1, {"id": "c0", "content": "noon"}),
+        a_message("assistant", trace, 2, {"tool_calls": [called]}),
+        a_message("tool", trace, 3, {"id": "c1", "content": "18C, light rain"}),
+    ]
+    talk.export(logs(history[3:]))
+    talk.settle()
+    time.sleep(1.2)  # what has no run has left memory by then
+    talk.export(traces([span for span in a_run(trace) if "search" not in span.name]))
+    talk.export(logs(history[:2]))
+
+    before = talk.run(trace)
+    talk.export(logs(history[1:3]))
+    shown = talk.run(trace)
+
+    assert [step["tool_name"] for step in tools(before)] == ["get_time"], "as far as was known"
+    [step] = tools(shown)
+    assert (step["tool_name"], step["tool_call_id"]) == ("get_weather", "c1")
+    assert (step["arguments"], step["result"]) == ({"city": "Rome"}, "18C, light rain")
+    assert shown["run"]["tool_calls"] == 1
+    assert "tool_calls_from_messages" in shown["run"]["data_quality"]
+    assert shown["events"] == []
+
+    talk.export(traces([span for span in a_run(trace) if "search" in span.name]))
+    [step] = tools(talk.run(trace))
+    assert step["tool_name"] == "search", "a tool with a span: what is told may be the same"
+
+
+def tools(shown: dict[str, Any]) -> list[dict[str, Any]]:
+    return [step for step in shown["steps"] if step["kind"] == "tool"]
 
 
 def test_an_end_event_ends_a_run_and_says_why(talk: Talk) -> None:

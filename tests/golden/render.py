@@ -19,6 +19,7 @@ from otel_agentrun import dialects
 from otel_agentrun.prices import PriceBook
 from otel_agentrun.step import Event
 from tests.support import captures
+from tests.support.truth import load
 
 FOLDER: Final = Path(__file__).parent
 VOLATILE: Final = frozenset({"revision", "version", "price_version"})
@@ -48,7 +49,7 @@ def files() -> dict[Path, str]:
 def render(source: str) -> str:
     path = captures.folder(source)
     events: dict[str, list[Event]] = {}
-    for event in captures.events(path):
+    for event in load(source).events:
         events.setdefault(event.trace_id, []).append(event)
     book = PriceBook()
     pricing = Pricing(

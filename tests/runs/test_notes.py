@@ -115,6 +115,7 @@ def test_a_restored_step_that_was_amended_is_amended_alike(
     second.changes()
     for event in (*events, *notes):
         whole.add_event(event)
+    whole.changes()
 
     assert sorted(held(second), key=lambda step: step.key) == sorted(
         held(whole), key=lambda step: step.key

@@ -70,6 +70,7 @@ def ingest(
             runs=changes.runs,
             removed=changes.removed,
             events=changes.events,
+            heard_of=changes.heard_of,
         )
     )
     return assembler
@@ -123,6 +124,31 @@ def test_a_restart_folds_the_same_runs_from_the_store(
     assert after
     for run_id, run in after.items():
         assert run == before[run_id]
+
+
+def test_log_records_that_came_long_before_their_spans_are_recalled(
+    store: Store,  # noqa: F811
+) -> None:
+    """A request is logged when a call begins, its span comes when the call has ended: there is no
+    run to keep in memory meanwhile, and the process may be another one by then."""
+    spans, logs = decoded("openaiv2-legacy")
+    steps = [step for batch in spans for step in steps_of(batch)]
+    first = ingest(Writer(store), [], logs)
+    assert first.steps == 0
+
+    again = Assembler()
+    again.add(steps, START)
+    for stored in Recall(Reader(store))(again.unknown()):
+        again.restore(stored, START)
+    once = Assembler()
+    once.add(steps, START)
+    for batch in logs:
+        for event in events_of(batch):
+            once.add_event(event, START)
+
+    assert {run.run_id: run for run in again.changes().runs} == {
+        run.run_id: run for run in once.changes().runs
+    }
 
 
 def test_spans_of_a_trace_without_a_run_are_recalled(store: Store) -> None:  # noqa: F811
