@@ -10,12 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from otel_agentrun import dialects
 from otel_agentrun.detectors import DETECTORS
+from otel_agentrun.dialects.dialect import Dialect
+from otel_agentrun.dialects.tables import RAW
 from otel_agentrun.redact import (
     DEFAULT_DETECTORS,
     MARKER,
     Redactor,
     RedactSettings,
+    Treatment,
     detectors,
     problems,
 )
@@ -346,3 +350,31 @@ def test_a_cut_key_block_goes_as_well() -> None:
     """SDKs cut long values before they send them."""
     assert DEFAULT.value(f'{{"k":"{json.dumps(PEM)[1:120]}"}}') != ""
     assert "aB3dE5gH7jK9" not in DEFAULT.value(PEM[:120])
+
+
+NO_CONTENT = frozenset(
+    {
+        "context_compacted", "data_source", "embedding_model", "model", "parameters",
+        "prompt_name", "prompt_version", "tools_offered", "top_k",
+    }
+)  # fmt: skip
+"""What a step's content says of settings and versions."""
+
+
+@pytest.mark.parametrize("dialect", dialects.ALL, ids=lambda dialect: dialect.name)
+def test_what_a_dialect_reads_as_content_is_content_for_redaction(dialect: Dialect) -> None:
+    """S3.13: `structure` keeps values of every emitter out, not only of those that a list names."""
+    redactor = Redactor(RedactSettings(key=KEY))
+    read = {
+        key: field
+        for table, fields in ((dialect.module.KEYS, RAW), (dialect.content_keys, None))
+        for field, keys in table.items()
+        if field not in NO_CONTENT and (fields is None or field in fields)
+        for key in keys
+    }
+
+    assert {
+        key: field
+        for key, field in read.items()
+        if Treatment.CONTENT not in redactor.treatment(key)
+    } == {}
