@@ -262,6 +262,8 @@ class Assembler:
         """
         events: list[Event] = []
         for held, alive in self._due(now_ns, everything=everything):
+            if id(held) in self._alone and not everything:
+                continue
             held.closing = True
             events += _closing(held.group, now_ns, lost=alive and not everything)
         return events
@@ -330,6 +332,8 @@ class Assembler:
         """
         found: list[str] = []
         for held in self._leaving(now_ns):
+            if id(held) in self._alone:  # it was dirty when `silent` was asked: the next time
+                continue
             is_open = id(held) in self._open
             trace_ids = self._drop(held)
             if is_open and trace_ids:
