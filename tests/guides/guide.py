@@ -135,7 +135,11 @@ class Guide:
         return self.call([str(self.python), name, *arguments], code=code)
 
     def shell(self, name: str, **values: str) -> str:
-        """A block of a shell; `values` replace words such as RUN_ID."""
+        """A block of a shell; `values` replace words such as RUN_ID.
+
+        Whoever types it does so after what ran before it was stored.
+        """
+        self.collector.settle()
         text = self.text(name)
         for word, value in values.items():
             assert word in text
