@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from collector.runs.bucket import HIDDEN, REWRITE, Node
+from collector.runs.bucket import REWRITE
 from collector.runs.events import RUN_HEARTBEAT, RUN_STARTED, RUN_STEP, is_verdict
 from collector.runs.heard import Hearsay, is_telling
 from collector.runs.identity import Assembly, assemble, descend, group_id
 from collector.runs.judge import Judge, RulesInForce
 from collector.runs.notes import is_note, noted
+from collector.runs.owners import Owners
+from collector.runs.placement import Placement, cost
 from collector.runs.reports import REPORTED, is_report, reported, with_report
-from collector.runs.run import Changes, PlacedStep, Removed, Run
+from collector.runs.run import Changes, PlacedStep, Run
 from collector.runs.summary import summarize
 from collector.runs.trace import NO_PRICING, Added, Pricing, Trace
 from otel_agentrun import semconv
@@ -30,9 +32,6 @@ ANNOUNCING = frozenset({RUN_STARTED, RUN_HEARTBEAT})
 """Events by which a run makes itself known before its first span; others only name one."""
 ROUNDS_MAX = 4
 """Times that the rules are asked in a row while what they find changes a run."""
-
-
-_new = object.__new__
 
 
 class Told(NamedTuple):
@@ -49,9 +48,9 @@ class TraceGroup:
     """Traces that are folded together, and the events of their runs."""
 
     __slots__ = (
-        "_announced", "_findings", "_folded", "_gone", "_heard_of", "_hearsay", "_judge", "_left",
-        "_notes", "_placed", "_pricing", "_reports", "_written", "alive", "events", "is_live",
-        "open_runs", "size", "traces", "verdicts",
+        "_announced", "_findings", "_folded", "_hearsay", "_judge", "_notes", "_placement",
+        "_pricing", "_reports", "alive", "events", "is_live", "open_runs", "size", "traces",
+        "verdicts",
     )  # fmt: skip
 
     def __init__(self, pricing: Pricing = NO_PRICING, rules: RulesInForce | None = None) -> None:
@@ -73,25 +72,16 @@ class TraceGroup:
         """(trace id, span id) -> what log records add to that step."""
         self._hearsay: Hearsay | None = None
         """What log records tell of tool calls."""
-        self._gone: list[Step] = []
-        """Told steps that nobody tells of any more, since the last `changes`."""
         self.open_runs = 0
         """Runs without an end, as of the last `changes`."""
         self._pricing = pricing
-        self._written: dict[str, tuple[int, str]] = {}
-        """run id -> (start time, workspace) of the rows in the store: the rest of their keys."""
-        self._placed: dict[str, tuple[str, str]] = {}
-        """event id -> (run id, group id) it was last written with."""
-        self._heard_of: set[str] = set()
-        """Traces whose events were written."""
+        self._placement = Placement()
         self._judge = Judge(rules) if rules is not None else None
         self._findings: list[tuple[Event, bool]] = []
         """What the rules have found since the last `changes`, and whether it is new."""
         self.verdicts: list[Event] = []
         """Findings of which something is to be done: to be journaled before anything else.  Whoever
         takes them clears the list."""
-        self._left: set[str] = set()
-        """Runs that have lost steps to others since the last `changes`; "" is any."""
 
     def add(self, step: Step) -> Added:
         """Take one step in; only `DUPLICATE` and `OLDER` change nothing."""
@@ -191,7 +181,7 @@ class TraceGroup:
         self.events[event.event_id] = event
         for each in gone:
             del self.events[each.event_id]
-            self._placed.pop(each.event_id, None)
+            self._placement.forget_event(each.event_id)
         if self._judge is not None:
             self._judge.settled = False
         return True
@@ -202,7 +192,7 @@ class TraceGroup:
         fresh = self.size > 0
         ended = True
         for run in runs:
-            self._written.setdefault(run.run_id, _row_key(run))
+            self._placement.restore(run)
             ended = ended and run.ended_at_ns > 0
         events = list(events)
         told = {(event.trace_id, event.span_id) for event in events if is_report(event)}
@@ -237,16 +227,12 @@ class TraceGroup:
         if other._hearsay is not None:
             self._hearsay = self._hearsay or Hearsay()
             self._hearsay.absorb(other._hearsay)
-        self._gone += other._gone
         for run_id, told in other._announced.items():
             self._announce(run_id, told)
         self.alive = self.alive or other.alive
         self.is_live = self.is_live or other.is_live
-        self._placed |= other._placed
-        self._heard_of |= other._heard_of
-        self._written |= other._written
+        self._placement.absorb(other._placement)
         self.size += other.size
-        self._left.add("")
         if self._judge is not None:
             self._judge.settled = False
 
@@ -282,9 +268,7 @@ class TraceGroup:
     def assemblies(self) -> list[Assembly]:
         """The runs of this group, parents first; none for a trace in which no agent acts."""
         if self._hearsay is not None and self._hearsay.is_news:
-            gone = self._hearsay.tell(self.traces)
-            self._gone += gone
-            self._left.update("" for _ in gone)
+            self._placement.take_back(self._hearsay.tell(self.traces))
         for trace_id, trace in self.traces.items():
             if trace.stale:
                 self.traces[trace_id] = trace.rebuilt()
@@ -321,38 +305,38 @@ class TraceGroup:
     def runs(self) -> list[Run]:
         """What the group folds to, now."""
         assemblies = self.assemblies()
-        return list(self._fold(assemblies, self._events_by_run(assemblies)).values())
+        events = Owners(assemblies, self.traces).of_events(self._folded.values())
+        return list(self._fold(assemblies, events).values())
 
     def changes(self) -> Changes:
         """What to write since the last call: moved steps and events, all runs, removed runs."""
         assemblies = self.assemblies()
-        events = self._events_by_run(assemblies)
+        owners = Owners(assemblies, self.traces)
+        events = owners.of_events(self._folded.values())
         runs = self._fold(assemblies, events)
-        steps: list[PlacedStep] = []
-        for assembly in assemblies:
-            self._place(assembly, runs[assembly.run_id], steps)
-        self._hide(assemblies, steps)
+        placement = self._placement
+        steps = placement.steps(assemblies, runs, self._pricing)
+        steps += placement.hidden(assemblies, self.traces, self.group_id, self.revision)
         if self._judge is not None:
-            left, self._left = self._left, set()
+            left, placement.left = placement.left, set()
             fresh = steps
             for _ in range(ROUNDS_MAX):
                 if not self._judged(assemblies, runs, events, fresh, left):
                     break
-                events = self._events_by_run(assemblies)
+                events = owners.of_events(self._folded.values())
                 runs = self._fold(assemblies, events, runs)
                 fresh, left = [], set()
-        removed = self._removed(runs, _owners(assemblies))
-        self._written = {run_id: _row_key(run) for run_id, run in runs.items()}
+        identifier = self.group_id
         self.open_runs = sum(run.ended_at_ns == 0 for run in runs.values())
         findings, self._findings = self._findings, []
         verdicts, self.verdicts = self.verdicts, []
-        moved = self._moved_events(assemblies)
+        moved = placement.events(self.events, owners, identifier) if self.events else ()
         return Changes(
             steps=tuple(steps),
             runs=tuple(runs.values()),
-            removed=removed,
+            removed=placement.runs(runs, owners, identifier, self.revision),
             events=moved,
-            heard_of=self._without_spans(event for event, _, _ in moved),
+            heard_of=placement.heard_of((event for event, _, _ in moved), self.traces),
             findings=tuple(findings),
             verdicts=tuple(verdicts),
         )
@@ -366,7 +350,7 @@ class TraceGroup:
                 placed = bucket.placed_as
                 if placed is not None and placed[0] != assembly.run_id:
                     return  # steps have moved: `changes` has to say from where
-        events = self._events_by_run(assemblies)
+        events = Owners(assemblies, self.traces).of_events(self._folded.values())
         runs = self._fold(assemblies, events)
         fresh = [entry for each in assemblies for entry in self._seen(each, fresh=True)]
         self._judged(assemblies, runs, events, fresh, ())
@@ -421,7 +405,7 @@ class TraceGroup:
                 revision=0,
                 counted=counted,
                 duplicate_of=node.duplicate_of,
-                cost_nano_usd=self._cost(node)[0] if counted else None,
+                cost_nano_usd=cost(node, self._pricing)[0] if counted else None,
             )
         for child in assembly.children:
             if child.root is not None:
@@ -446,179 +430,10 @@ class TraceGroup:
             entry.budgets = known.budgets
         return runs
 
-    def _events_by_run(
-        self, assemblies: list[Assembly], events: Mapping[str, Event] | None = None
-    ) -> dict[str, list[Event]]:
-        """Events by the run they are of: named by id, by the span they are in, by their trace."""
-        found: dict[str, list[Event]] = {}
-        events = self._folded if events is None else events
-        if not events or not assemblies:
-            return found
-        known = {run.run_id for run in assemblies}
-        owners = _owners(assemblies)
-        for event in events.values():
-            run_id = event.run_id
-            if run_id not in known:
-                run_id = self._owner(owners, event.trace_id, event.span_id)
-            found.setdefault(run_id or assemblies[0].run_id, []).append(event)
-        return found
-
-    def _owner(self, owners: dict[int, str], trace_id: str, span_id: str) -> str:
-        """The run that a span belongs to; of an unknown span, the first run of its trace."""
-        trace = self.traces.get(trace_id)
-        if trace is None:
-            return ""
-        node = trace.nodes.get(span_id)
-        if node is not None:
-            return owners.get(id(node.bucket.find()), "")
-        buckets = sorted(trace.tops.values(), key=lambda b: (b.start_ns, b.top_span_id))
-        return next((owners[id(b)] for b in buckets if id(b) in owners), "")
-
-    def _moved_events(self, assemblies: list[Assembly]) -> tuple[tuple[Event, str, str], ...]:
-        """(event, run id, group id) of events that are new, or belong to another run than before:
-        they may come before the spans that say whose they are."""
-        if not self.events:
-            return ()
-        identifier = self.group_id
-        run_of = {
-            event.event_id: run_id
-            for run_id, events in self._events_by_run(assemblies, self.events).items()
-            for event in events
-        }
-        moved = []
-        for event_id, event in self.events.items():
-            place = (run_of.get(event_id, event.run_id), identifier)
-            if self._placed.get(event_id) != place:
-                self._placed[event_id] = place
-                moved.append((event, *place))
-        return tuple(moved)
-
-    def _without_spans(self, events: Iterable[Event]) -> tuple[tuple[str, int], ...]:
-        """Traces of these events that have no span: their spans come when this group is perhaps no
-        more in memory."""
-        found: dict[str, int] = {}
-        for event in events:
-            trace_id = event.trace_id
-            if not trace_id or trace_id in self._heard_of:
-                continue
-            self._heard_of.add(trace_id)
-            trace = self.traces.get(trace_id)
-            nodes = trace.nodes.values() if trace is not None else ()
-            if all(node.step.version == REPORTED for node in nodes):
-                found[trace_id] = event.at_ns
-        return tuple(found.items())
-
-    def _place(self, assembly: Assembly, run: Run, steps: list[PlacedStep]) -> None:
-        """Rows of the steps of one run that are new or moved."""
-        as_ = (run.run_id, run.agent_name, run.parent_run_id, run.group_id)
-        root = assembly.root
-        for bucket in assembly.buckets:
-            moved = bucket.placed_as != as_
-            if moved and bucket.placed_as is not None and bucket.placed_as[0] != as_[0]:
-                self._left |= {bucket.placed_as[0], as_[0]}
-            bucket.placed_as = as_
-            fresh, bucket.fresh = bucket.fresh, []
-            for node in bucket.nodes if moved else fresh:
-                node.dirty = False
-                step = node.step
-                entry: Any = _new(PlacedStep)  # frozen once it is in the list
-                entry.step = step
-                entry.run_id = run.run_id
-                entry.group_id = run.group_id
-                entry.revision = run.revision
-                entry.agent_name = step.agent_name or run.agent_name
-                entry.counted = step.kind in COUNTED and not node.duplicate_of
-                entry.duplicate_of = node.duplicate_of
-                entry.cost_nano_usd = None
-                entry.cost_confidence = entry.retry_of = entry.child_run_id = ""
-                entry.attempt = step.attempt
-                if step is root and assembly.parent is not None:
-                    # A child run's root is a step of its parent and the root of its own run.
-                    entry.run_id, entry.child_run_id = assembly.parent.run_id, run.run_id
-                if entry.counted or step.endpoint:
-                    entry.cost_nano_usd, entry.cost_confidence = self._cost(node)
-                if entry.counted and bucket.failures:
-                    attempts = bucket.attempts_of(step)
-                    if attempts is not None and attempts.failures:
-                        entry.retry_of, attempt = attempts.previous(step)
-                        entry.attempt = entry.attempt or attempt
-                steps.append(entry)
-
-    def _hide(self, assemblies: list[Assembly], steps: list[PlacedStep]) -> None:
-        """Rows in no run for told steps that were written before the spans of such calls came, or
-        before it was known that nobody tells of them."""
-        steps += [
-            PlacedStep(step=step, run_id="", group_id="", revision=self.revision, counted=False)
-            for step in self._gone
-            if not self._has(step.trace_id, step.span_id)
-        ]
-        self._gone.clear()
-        shown = {id(bucket) for run in assemblies for bucket in run.buckets}
-        for trace in self.traces.values():
-            for bucket in trace.tops.values():
-                for told in bucket.told.values():
-                    if id(told) in shown or told.placed_as in (None, HIDDEN):
-                        continue
-                    told.placed_as = HIDDEN
-                    self._left.add("")
-                    steps += [
-                        PlacedStep(
-                            step=node.step,
-                            run_id="",
-                            group_id=self.group_id,
-                            revision=self.revision,
-                            counted=False,
-                        )
-                        for node in told.nodes
-                    ]
-
-    def _cost(self, node: Node) -> tuple[int | None, str]:
-        """Of a counted step or a paid endpoint: (nano-USD, confidence)."""
-        step = node.step
-        if node.call is not None:
-            call = node.call.find().counted
-            return (call.cost_nano_usd, call.confidence) if call else (None, "")
-        price = step.cost_nano_usd
-        if price is None:
-            price = self._pricing.tool(step)
-        return price, "" if price is None else "exact"
-
-    def _removed(self, runs: dict[str, Run], owners: dict[int, str]) -> tuple[Removed, ...]:
-        """Rows that an earlier fold wrote: of runs that are no more, or under another hour."""
-        removed = []
-        for run_id, (started_at_ns, workspace) in self._written.items():
-            run = runs.get(run_id)
-            if run is not None and _row_key(run) == (started_at_ns, workspace):
-                continue
-            heir = ""
-            if run is None:
-                trace_id, _, span_id = run_id.partition("-")
-                heir = self._owner(owners, trace_id, span_id)
-            removed.append(
-                Removed(
-                    run_id=run_id,
-                    group_id=self.group_id,
-                    started_at_ns=started_at_ns,
-                    workspace=workspace,
-                    replaced_by=heir,
-                    revision=self.revision,
-                )
-            )
-        return tuple(removed)
-
 
 def _fullness(step: Step) -> tuple[int, str, str]:
     """Of two reports of one span the later, fuller one counts."""
     return (step.end_ns, step.result_digest, repr(step))
-
-
-def _row_key(run: Run) -> tuple[int, str]:
-    return (run.started_at_ns, run.workspace)
-
-
-def _owners(assemblies: list[Assembly]) -> dict[int, str]:
-    """id of a bucket -> the run it is part of."""
-    return {id(bucket): run.run_id for run in assemblies for bucket in run.buckets}
 
 
 def fold(
