@@ -26,7 +26,8 @@ from collector.store.schema import Retention
 from otel_agentrun import price_table
 from otel_agentrun.dialects.mapping import Mappings, SpanMapping
 from otel_agentrun.prices import PriceBook
-from otel_agentrun.redact import DEFAULT_DETECTORS, REDACTED_KEYS, RedactSettings
+from otel_agentrun.redact import DEFAULT_DETECTORS, RedactSettings
+from otel_agentrun.redact_keys import REDACTED_KEYS
 from otel_agentrun.step import Kind, Step, Usage
 
 

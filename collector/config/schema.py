@@ -40,7 +40,8 @@ from collector.config.values import (
 )
 from otel_agentrun.match import Match
 from otel_agentrun.prices import EndpointPrice, ModelPrice, PriceBook
-from otel_agentrun.redact import DEFAULT_DETECTORS, IDENTITY_KEYS, REDACTED_KEYS, RedactSettings
+from otel_agentrun.redact import DEFAULT_DETECTORS, RedactSettings
+from otel_agentrun.redact_keys import IDENTITY_KEYS, REDACTED_KEYS
 
 MIB: Final = 1024 * 1024
 NO_SECRET: Final = Secret("")

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from collector.config import Config, Secret, SecretUrl, default_path, load, masked
 from collector.errors import ConfigError
 from otel_agentrun.prices import EXACT
-from otel_agentrun.redact import DEFAULT_DETECTORS, REDACTED_KEYS
+from otel_agentrun.redact import DEFAULT_DETECTORS
 from otel_agentrun.redact import problems as redact_problems
+from otel_agentrun.redact_keys import REDACTED_KEYS
 from otel_agentrun.step import Usage
 
 Write = Callable[[str], Path]

@@ -245,7 +245,7 @@ def test_content_of_ours_is_content_for_redaction() -> None:
         if one.ours or one.key.startswith("gen_ai."):
             key = f"{one.key}.k" if one.template else one.key
             treated = Treatment.CONTENT in redactor.treatment(key)
-            assert treated or not one.content, f"{key} is not in redact.CONTENT_KEYS"
+            assert treated or not one.content, f"{key} is not in redact_keys.CONTENT_KEYS"
             assert not (one.ours and treated and not one.content), f"{key} is in CONTENT_KEYS"
 
 
