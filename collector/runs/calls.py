@@ -5,7 +5,7 @@ side, and one framework may nest three spans for it.  Model spans are one call w
 - one is above the other with no agent and no tool between them,
 - their response ids are equal within a trace,
 - they are siblings of different scopes, overlap, and have equal model and token counts, unless both
-  have a response id (parallel calls are real).
+  have a response id (parallel calls are real); of those that failed, one lies within the other.
 Each field of the call comes from the innermost span that has it.
 """
 

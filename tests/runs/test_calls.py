@@ -64,6 +64,18 @@ def test_parallel_calls_of_one_instrumentation_stay_two() -> None:
     assert fold([agent(1), one, other])[0].own.model_calls == 2
 
 
+def test_a_failed_call_of_two_instrumentations_is_one_error() -> None:
+    """Without an answer there are no counts and no id: the error passes the inner span first."""
+    one = model(2, 1, start=10, end=30, scope="openllmetry", usage=None, status=Status.ERROR)
+    other = model(3, 1, start=12, end=28, scope="anthropic", usage=None, status=Status.ERROR)
+    alike = model(4, 1, start=11, end=29, scope="openllmetry", usage=None, status=Status.ERROR)
+    later = model(4, 1, start=20, end=40, scope="anthropic", usage=None, status=Status.ERROR)
+
+    assert fold([agent(1), one, other])[0].own.model_errors == 1
+    assert fold([agent(1), one, alike])[0].own.model_errors == 2
+    assert fold([agent(1), one, later])[0].own.model_errors == 2
+
+
 def test_usage_on_agent_spans_counts_only_where_no_model_span_is() -> None:
     """Aggregates repeat what model spans say; alone they are all there is."""
     total = Usage(input_tokens=500, output_tokens=50)
