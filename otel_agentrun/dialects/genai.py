@@ -163,7 +163,7 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
     if "currency" in found and found["currency"] != "USD":
         found.pop("reported_cost", None)
     if kind is kinds.MODEL:
-        reasons = found.get("finish_reasons") or _finish_reasons(span, found)
+        reasons = found.get("finish_reasons") or finish_reasons(span, found)
         for reason in reasons:
             if (typed := BAD_ENDS.get(messages.finish_reason(reason))) is not None:
                 found["status"], found["error_type"] = "error", typed
@@ -180,7 +180,7 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
             found["hit_count"] = hits
 
 
-def _finish_reasons(span: SpanView, found: Found) -> tuple[str, ...]:
+def finish_reasons(span: SpanView, found: Found) -> tuple[str, ...]:
     """Why a call ended, from its output messages or its events where no attribute says so."""
     sent = found.get("output")
     reasons = REASON.findall(sent) if type(sent) is str and '"finish_reason"' in sent else []

@@ -52,7 +52,15 @@ def in_messages(sent: Any) -> tuple[ToolRequest, ...]:
     parsed = arguments.parse(text)
     if isinstance(parsed, list) and parsed and not _are_messages(parsed):
         parsed = [{"role": "assistant", "content": parsed}]
-    return messages.tool_requests(messages.parse(parsed) or ())
+    return _once(messages.tool_requests(messages.parse(parsed) or ()))
+
+
+def _once(asked: tuple[ToolRequest, ...]) -> tuple[ToolRequest, ...]:
+    """Of several with one id the last counts, in the place of the first: a streamed answer may come
+    in pieces before the whole (Google ADK)."""
+    if len(asked) < 2:
+        return asked
+    return tuple({one.call_id or at: one for at, one in enumerate(asked)}.values())
 
 
 def _are_messages(items: list[Any]) -> bool:
@@ -70,14 +78,13 @@ def _in_parts(text: str) -> tuple[ToolRequest, ...] | None:
         return None
     if type(said) is not list:
         return None
-    found: list[ToolRequest] = []
+    found: dict[str, ToolRequest] = {}
     for one in said:
         if type(one) is not dict or not MESSAGE_KEYS.issuperset(one):
             return None
         parts = one.get("parts")
         if type(parts) is not list:
             return None
-        ids: set[str] = set()
         for part in parts:
             if type(part) is not dict:
                 return None
@@ -90,14 +97,13 @@ def _in_parts(text: str) -> tuple[ToolRequest, ...] | None:
                 return None
             if type(name) is not str or not name:
                 return None
-            if type(call_id) is not str or not call_id or call_id in ids:
+            if type(call_id) is not str or not call_id:
                 return None
             digest = _digest(given)
             if digest is None:
                 return None
-            ids.add(call_id)
-            found.append(ToolRequest(name=name, call_id=call_id, arguments_digest=digest))
-    return tuple(found)
+            found[call_id] = ToolRequest(name=name, call_id=call_id, arguments_digest=digest)
+    return tuple(found.values())
 
 
 def _digest(given: Any) -> str | None:

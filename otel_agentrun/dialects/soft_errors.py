@@ -1,7 +1,8 @@
 """Tools that answer with an error instead of failing: `{"status": "error", ...}`.
 
 Google ADK asks tools to report so (adk-docs, tools/function-tools), and does it itself for calls
-it cannot make (`{"error": "..."}`); their spans end as if all was well.
+it cannot make (`{"error": "..."}`) and, by `ReflectAndRetryToolPlugin`, for those that raised;
+their spans end as if all was well.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from otel_agentrun.step import as_text
 from otel_agentrun.typed_errors import typed_error
 
 FAILED: Final = frozenset({"error", "failed", "failure"})
-MESSAGE_KEYS: Final = ("error_message", "error", "message", "report")
+REFLECTED: Final = "ERROR_HANDLED_BY_REFLECT_AND_RETRY_PLUGIN"
+"""`response_type` of an answer that ADK's plugin gives for a tool that raised."""
+MESSAGE_KEYS: Final = ("error_message", "error", "error_details", "message", "report")
 NOTHING: Final = (None, "", False, 0)
 TOOL_ERROR: Final = "tool_error"
 """The type of an error that says nothing more."""
@@ -30,13 +33,18 @@ def soft_error(found: Found) -> None:
     if not isinstance(answer, Mapping):
         return
     status, error = answer.get("status"), answer.get("error")
-    failed = isinstance(status, str) and status.lower() in FAILED
+    raised = as_text(answer.get("error_type") or "") if _is_reflected(answer) else ""
+    failed = raised != "" or (isinstance(status, str) and status.lower() in FAILED)
     if not failed and (error in NOTHING or "result" in answer or status is not None):
         return
     message = _message(answer)
     found["status"] = "error"
     found.setdefault("error_message", message)
-    found.setdefault("error_type", typed_error("", message) or TOOL_ERROR)
+    found.setdefault("error_type", typed_error(raised, message) or raised or TOOL_ERROR)
+
+
+def _is_reflected(answer: Mapping[str, Any]) -> bool:
+    return answer.get("response_type") == REFLECTED
 
 
 def _message(answer: Mapping[str, Any]) -> str:
