@@ -277,14 +277,18 @@ def _collect_result(result: Any, texts: list[str], calls: list[Any], out: Messag
 
 
 def tool_requests(messages: Iterable[Message]) -> tuple[ToolRequest, ...]:
+    """Calls asked for.  Of several with one id the last counts, in the place of the first: a
+    streamed answer may come in pieces before the whole (Google ADK)."""
+    calls = [call for one in messages for call in one.get("tool_calls", ())]
+    if len(calls) > 1:
+        calls = list({call["id"] or at: call for at, call in enumerate(calls)}.values())
     return tuple(
         ToolRequest(
             name=call["name"],
             call_id=call["id"],
             arguments_digest=arguments.digest(call["arguments"]),
         )
-        for one in messages
-        for call in one.get("tool_calls", ())
+        for call in calls
     )
 
 

@@ -52,15 +52,7 @@ def in_messages(sent: Any) -> tuple[ToolRequest, ...]:
     parsed = arguments.parse(text)
     if isinstance(parsed, list) and parsed and not _are_messages(parsed):
         parsed = [{"role": "assistant", "content": parsed}]
-    return _once(messages.tool_requests(messages.parse(parsed) or ()))
-
-
-def _once(asked: tuple[ToolRequest, ...]) -> tuple[ToolRequest, ...]:
-    """Of several with one id the last counts, in the place of the first: a streamed answer may come
-    in pieces before the whole (Google ADK)."""
-    if len(asked) < 2:
-        return asked
-    return tuple({one.call_id or at: one for at, one in enumerate(asked)}.values())
+    return messages.tool_requests(messages.parse(parsed) or ())
 
 
 def _are_messages(items: list[Any]) -> bool:
