@@ -107,22 +107,20 @@ def _digest(given: Any) -> str | None:
 
 def in_flat(attributes: Mapping[str, Any], prefix: str) -> tuple[ToolRequest, ...]:
     """Requests spread over attributes that start with `prefix` (`sources.from_flat`)."""
-    found: list[ToolRequest] = []
+    calls: list[tuple[str, str, Any]] = []
     for slots in _slots(prefix, tuple(attributes)):
-        calls = []
         for id_key, name_key, arguments_key in slots:
             name = attributes[name_key]
             if isinstance(name, str) and name:
                 given = attributes[arguments_key] if arguments_key else None
                 call_id = attributes[id_key] if id_key else None
                 calls.append((str(call_id or ""), name, given))
-        if len(calls) > 1:  # of several with one id the last counts, in the place of the first
-            calls = list({call[0] or at: call for at, call in enumerate(calls)}.values())
-        found += [
-            ToolRequest(name=name, call_id=call_id, arguments_digest=arguments.digest(given))
-            for call_id, name, given in calls
-        ]
-    return tuple(found)
+    if len(calls) > 1:  # of several with one id the last counts, in the place of the first
+        calls = list({call[0] or at: call for at, call in enumerate(calls)}.values())
+    return tuple(
+        ToolRequest(name=name, call_id=call_id, arguments_digest=arguments.digest(given))
+        for call_id, name, given in calls
+    )
 
 
 @lru_cache(maxsize=SHAPES_MAX)
