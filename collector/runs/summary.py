@@ -13,6 +13,7 @@ from collector.runs.run import Finding, Run
 from collector.runs.status import conclude, own_roots
 from collector.runs.trace import Pricing
 from otel_agentrun import semconv
+from otel_agentrun.dialects.handoffs import is_handoff
 from otel_agentrun.dialects.kinds import RUN, SDK
 from otel_agentrun.dialects.labels import stated
 from otel_agentrun.step import Event, Step
@@ -57,7 +58,10 @@ def summarize(
         # A run that only hands on to others asked what its first child asked.
         below = [child.run_id for child in run.children]
         firsts[run.run_id] = _first_model(run.buckets) or _earliest(firsts[b] for b in below)
-        lasts[run.run_id] = _last(run.buckets) or _latest(lasts[b] for b in below)
+        last = _last(run.buckets)
+        if below and (last is None or _hands_over(last)):
+            last = _latest([last, *(lasts[b] for b in below)])
+        lasts[run.run_id] = last
         found[run.run_id] = _run(
             run,
             group_id,
@@ -259,6 +263,12 @@ def _last(buckets: Sequence[Bucket]) -> Step | None:
     """The final-response step: an explicit one, else the last model call."""
     explicit = [bucket.responses[2] for bucket in buckets if bucket.responses]
     return _latest(explicit or [bucket.last_model for bucket in buckets])
+
+
+def _hands_over(step: Step) -> bool:
+    """Whether a run's answer is that of the agent which its last call hands the task to, below it
+    (Google ADK, schema 1)."""
+    return any(is_handoff(one.name) for one in step.tool_requests)
 
 
 def _earliest(steps: Iterable[Step | None]) -> Step | None:

@@ -1,4 +1,4 @@
-"""Google ADK: what its captures in `tests/captures/adk` do not show (content, schema 1)."""
+"""Google ADK: what its captures do not show, and why they are read as they are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from otel_agentrun import dialects
+from otel_agentrun import arguments, dialects
 from otel_agentrun.step import Kind, Role, SpanView, Status, Step
 
 
@@ -19,6 +19,21 @@ def view(name: str, **attributes: Any) -> SpanView:
         name=name,
         scope="gcp.vertex.agent",
         attributes={key.replace("__", "."): value for key, value in attributes.items()},
+    )
+
+
+def failed(name: str, message: str) -> Step:
+    """The step of a span in error without attributes."""
+    return dialects.step(
+        SpanView(
+            trace_id="a",
+            span_id="b",
+            name=name,
+            scope="gcp.vertex.agent",
+            status_code="Error",
+            status_message=message,
+            attributes={},
+        )
     )
 
 
@@ -74,6 +89,15 @@ def test_thoughts_are_counted_once(model: str, output: int) -> None:
         ({"status": "error", "message": "request timed out"}, "timeout", "request timed out"),
         ({"error": "Tool 'nope' not found.\nAvailable tools:"}, "unknown_tool", None),
         ("{'status': 'failed', 'error_message': 'x'}", "tool_error", "x"),
+        (
+            {
+                "response_type": "ERROR_HANDLED_BY_REFLECT_AND_RETRY_PLUGIN",
+                "error_type": "KeyError",
+                "error_details": "'A-1001'",
+            },
+            "KeyError",
+            "'A-1001'",
+        ),
     ],
 )
 def test_an_error_that_a_tool_answers_is_the_steps(
@@ -119,10 +143,10 @@ def test_merged_calls_ran_nothing() -> None:
 
 def test_spans_of_schema_1_are_told_by_their_names() -> None:
     """`invocation` has no attribute at all, and `call_llm` none when the model failed."""
-    root, failed = dialects.step(view("invocation")), dialects.step(view("call_llm"))
+    root, call = dialects.step(view("invocation")), dialects.step(view("call_llm"))
 
     assert (root.kind, root.role, root.dialect) == (Kind.RUN, Role.WORKFLOW, "adk")
-    assert failed.kind is Kind.MODEL
+    assert call.kind is Kind.MODEL
 
 
 def test_schema_1_keeps_content_in_its_own_attributes() -> None:
@@ -185,3 +209,55 @@ def test_a_compaction_is_one() -> None:
     assert dialects.content(
         view("compact_events token_threshold", gen_ai__operation__name="compact_events")
     ).context_compacted
+
+
+def test_a_tool_that_raised_is_told_by_the_name_of_its_span() -> None:
+    """1.16 sets attributes when the call ends: a span in error has none."""
+    raised = failed("execute_tool lookup_order", "KeyError: 'A-1001'")
+
+    assert (raised.kind, raised.tool_name, raised.failed) == (Kind.TOOL, "lookup_order", True)
+    assert dialects.step(view("execute_tool (merged)")).kind is Kind.OTHER
+
+
+def test_agents_of_older_releases_are_told_by_the_names_of_their_spans() -> None:
+    agent = dialects.step(view("agent_run [triage]"))
+
+    assert (agent.kind, agent.role, agent.agent_name) == (Kind.RUN, Role.AGENT, "triage")
+
+
+def test_the_call_that_was_one_too_many_was_not_made() -> None:
+    """`max_llm_calls` raises within `call_llm`, before any model is asked."""
+    limit = "LlmCallsLimitExceededError: Max number of llm calls limit of `3` exceeded"
+    call, run = failed("call_llm", limit), failed("invocation", limit)
+
+    assert (call.kind, call.role) == (Kind.OTHER, Role.NODE)
+    assert (run.kind, run.labels["stop_reason"]) == (Kind.RUN, "max_iterations")
+
+
+def test_a_streamed_answer_is_shown_once_and_asks_once() -> None:
+    """SSE mode sends every piece as a message, then the whole."""
+    part = {"type": "tool_call", "id": "c1", "name": "get_weather"}
+    pieces = [
+        {"role": "assistant", "parts": [{"type": "text", "content": "Let "}], "finish_reason": ""},
+        {"role": "assistant", "parts": [{**part, "arguments": None}], "finish_reason": ""},
+        {
+            "role": "assistant",
+            "parts": [
+                {"type": "text", "content": "Let me see."},
+                {**part, "arguments": {"city": "Paris"}},
+            ],
+            "finish_reason": "stop",
+        },
+    ]
+    span = view(
+        "generate_content openai/gpt-4o-mini",
+        gen_ai__operation__name="generate_content",
+        gen_ai__output__messages=json.dumps(pieces),
+    )
+    [asked] = dialects.step(span).tool_requests
+    shown = dialects.content(span)
+
+    assert (asked.call_id, asked.arguments_digest) == ("c1", arguments.digest({"city": "Paris"}))
+    assert shown.messages_out is not None
+    [whole] = shown.messages_out
+    assert (whole["content"], shown.output) == ("Let me see.", "Let me see.")
