@@ -71,7 +71,7 @@ __all__ = [
     "use",
 ]
 
-REVISION: Final = 4
+REVISION: Final = 5
 """Normalizer revision, part of a run's revision: raise it when the same span gives another step."""
 
 MODULES: Final = (
