@@ -88,11 +88,21 @@ def conclude(run: Assembly, buckets: Iterable[Bucket], facts: EventFacts) -> Con
             outcome=facts.outcome or ("process_failure" if facts.process_failure else "success"),
             root_missing=missing,
         )
-    return _failed(stated, failing, fault, facts, missing)
+    cancelled = failing is not None and failing.status is Status.CANCELLED
+    if cancelled and fault is not None and fault.status is not Status.CANCELLED:
+        # Nobody stopped what had failed already: Vercel's root says of both that nothing came.
+        cancelled = not is_last(fault, buckets)
+    return _failed(stated, failing, fault, facts, missing=missing, cancelled=cancelled)
 
 
 def _failed(
-    stated: str, failing: Step | None, fault: Step | None, facts: EventFacts, missing: bool
+    stated: str,
+    failing: Step | None,
+    fault: Step | None,
+    facts: EventFacts,
+    *,
+    missing: bool,
+    cancelled: bool,
 ) -> Conclusion:
     error = fault or failing
     mode = MODE_OF_KIND.get(error.kind, "agent_error") if error else "agent_error"
@@ -100,7 +110,7 @@ def _failed(
     if not stop:
         if failing is not None and hit_iteration_limit(failing):
             stop, error, mode = "max_iterations", failing, "agent_error"
-        elif failing is not None and failing.status is Status.CANCELLED:
+        elif cancelled:
             stop = "cancelled"
         else:
             stop = STOP_OF_MODE.get(mode, "error")
@@ -115,7 +125,9 @@ def _failed(
         failure_mode=mode,
         error=error,
         error_type=(error.error_type if error else "") or ended.get(semconv.ERROR_TYPE, ""),
+        # Some say only what kind of error it was (the Anthropic SDK): the agent's has the words.
         error_message=(error.error_message if error else "")
+        or (failing.error_message if failing else "")
         or ended.get(semconv.ERROR_MESSAGE, ""),
         root_missing=missing,
     )

@@ -17,10 +17,12 @@ from otel_agentrun.dialects.tables import Found, Labels, as_count
 from otel_agentrun.step import Event, Kind, Role, SpanView, Usage
 
 NAME: Final = "anthropic_sdk"
-CHECKED: Final = "anthropic 2.11.0"
+CHECKED: Final = "anthropic 2.12.0 (streams, extended thinking, tool runner) and 2.11.0"
 CANNOT_TELL: Final = (
     "By default there is no content: no messages and no tool requests.",
     "The SDK sees API calls: agents and most tools have no span of its own making.",
+    "Beside OpenLLMetry without any span around the call: each of their two spans is a trace, and "
+    "so a run, of its own.",
 )
 SCOPE: Final = "com.anthropic.sdk.python"
 

@@ -23,6 +23,8 @@ CANNOT_TELL: Final[tuple[str, ...]] = (
     "LangChain: reasoning tokens (only what the nodes around a call returned has them); the tool "
     "call id of a tool call that failed.",
     "Decorated tools: tool call ids.",
+    "A client's instrumentation knows no tools: without any span around its calls they are read "
+    "from the next request; inside a workflow, tools need a decorator to be seen.",
     "Retrievals by functions of one's own: `@task` says nothing of their kind.",
     "0.33: cached and reasoning tokens (Anthropic: reasoning); response ids.",
     "0.33: a step that raised; its span is not sent, so that runs may lack their root and end by "
@@ -180,6 +182,9 @@ def tool_requests(span: SpanView, found: Found) -> tuple[ToolRequest, ...]:
     if "output" in found or "flat_output" not in found:
         return genai.tool_requests(span, found)
     return requests.in_flat(span.attributes, "gen_ai.completion.")
+
+
+told = genai.told
 
 
 def content(span: SpanView, kind: Kind, logs: Sequence[Event]) -> Mapping[str, Any]:

@@ -27,8 +27,10 @@ CHECKED: Final = "ai 4.3.19, 5.0.277 and 6.0.326 (OpenAI chat completions and Re
 CANNOT_TELL: Final[tuple[str, ...]] = (
     "That a run stopped at its step limit: it ends like any other, with `tool-calls` as its last "
     "finish reason.",
+    "5 and 6, an aborted stream: the call that was under way; its span is never sent.",
     "4, streaming: tokens, unless the provider is asked for usage (they are NaN).",
-    "5, `generateText` and `generateObject`: reasoning tokens, and cached ones but Anthropic's.",
+    "5, `generateText` and `generateObject`, and 6, `generateObject`: reasoning tokens, and cached "
+    "ones but Anthropic's.",
     "4 and 5: totals of a run; its span holds the usage of its last step, which is not read.",
     "The service beyond `service.name`, and which agents there are without a `functionId`.",
 )
@@ -75,7 +77,8 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 ALSO_READ: Final = frozenset({OPERATION, NO_CACHE, USER_AGENT})
 
-RUNS: Final = ("ai.generateText", "ai.streamText", "ai.generateObject", "ai.streamObject")
+STREAM: Final = "ai.streamText"
+RUNS: Final = ("ai.generateText", STREAM, "ai.generateObject", "ai.streamObject")
 CALLS: Final = (
     "ai.generateText.doGenerate", "ai.streamText.doStream", "ai.generateObject.doGenerate",
     "ai.streamObject.doStream", "ai.embed.doEmbed", "ai.embedMany.doEmbed",
@@ -139,6 +142,11 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
         ranked = arguments.parse(found["documents"]) if "documents" in found else None
         if isinstance(ranked, list):
             found["hit_count"] = len(ranked)
+    elif kind is kinds.RUN:
+        is_stream = span.attributes.get(OPERATION) == STREAM
+        if is_stream and "finish_reasons" not in found and span.status_code != "Error":
+            # It ended before a step did: aborted, unless a call below it failed.
+            found.setdefault("status", "cancelled")
     elif kind is kinds.MODEL and "requested" in found:
         found.setdefault("output", found["requested"])
 

@@ -55,6 +55,23 @@ def test_an_old_model_call_is_read_from_flattened_keys() -> None:
     assert asked.arguments_digest == arguments.digest({"city": "Paris"})
 
 
+def test_tools_of_a_bare_client_are_told_by_the_next_request() -> None:
+    """Without decorators, as after `Traceloop.init()` alone, no span shows a tool."""
+    asked = {"type": "tool_call", "id": "t1", "name": "get_weather", "arguments": {"city": "Oslo"}}
+    sent = [
+        {"role": "user", "parts": [{"type": "text", "content": "Umbrella?"}]},
+        {"role": "assistant", "parts": [asked]},
+        {"role": "user", "parts": [{"type": "tool_call_response", "id": "t1", "response": "no"}]},
+    ]
+    call = {"gen_ai.operation.name": "chat", "gen_ai.input.messages": json.dumps(sent)}
+    span = view(call, ANTHROPIC, name="anthropic.chat")
+
+    (told,) = dialects.told(span, dialects.step(span))
+
+    assert (told.kind, told.tool_name, told.tool_call_id) == (Kind.TOOL, "get_weather", "t1")
+    assert told.arguments_digest == arguments.digest({"city": "Oslo"})
+
+
 def test_an_old_model_call_shows_its_messages() -> None:
     shown = dialects.content(view(OLD_CALL, OPENAI))
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from otel_agentrun import dialects
-from otel_agentrun.step import Kind, Role, SpanEvent, SpanView, Step, Usage
+from otel_agentrun.step import Kind, Role, SpanEvent, SpanView, Status, Step, Usage
 from tests.support import captures
 
 
@@ -282,3 +282,13 @@ def test_a_limit_that_is_none_is_no_parameter() -> None:
     )
 
     assert dialects.content(span).request == {"top_p": 1}
+
+
+def test_a_stream_that_ended_before_its_first_step_was_aborted() -> None:
+    """`streamText` notes a finish reason once a step has ended; of an aborted one it notes none."""
+    ended = {"ai.response.finishReason": "stop"}
+
+    assert step("ai.streamText").status is Status.CANCELLED
+    assert step("ai.streamText", ended).status is Status.SUCCESS
+    assert step("ai.streamText", status_code="Error").status is Status.ERROR
+    assert step("ai.generateText").status is Status.SUCCESS

@@ -50,6 +50,27 @@ def test_a_call_that_failed_last_fails_a_run_whose_root_says_nothing(
     assert recovered.status == "completed"
 
 
+def test_a_run_that_was_left_before_it_answered_was_cancelled() -> None:
+    """Unless its last call had failed: then nothing was left to cancel."""
+    left = agent(1, status=Status.CANCELLED)
+    failed = model(2, 1, end=5, status=Status.ERROR, error_type="rate_limit")
+    [alone] = fold([left])
+    [with_fault] = fold([left, failed])
+    [went_on] = fold([left, failed, tool(3, 1, end=7)])
+
+    assert (alone.status, alone.stop_reason) == ("killed", "cancelled")
+    assert (with_fault.status, with_fault.stop_reason) == ("failed", "model_error")
+    assert went_on.stop_reason == "cancelled"
+
+
+def test_an_error_without_words_has_those_of_the_agent_that_it_failed() -> None:
+    """The Anthropic SDK's own spans have a type and no message."""
+    raised = agent(1, status=Status.ERROR, error_message="prompt is too long")
+    [run] = fold([raised, model(2, 1, status=Status.ERROR, error_type="validation_error")])
+
+    assert (run.error_type, run.error_message) == ("validation_error", "prompt is too long")
+
+
 def test_a_recovered_error_does_not_fail_a_run() -> None:
     """Rule 9: an error followed by a success of the same call is a retry."""
     [run] = fold([agent(1), tool(2, 1, status=Status.ERROR), tool(3, 1)])
