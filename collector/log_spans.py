@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
+from collector.arrow import pa
 from collector.model import SPANS
 from collector.runs.events import event_id
 from otel_agentrun.dialects.log_spans import NAMES, log_span

@@ -13,9 +13,9 @@ from sys import intern
 from typing import Any, Final
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
+from collector.arrow import pa
 from collector.runs.events import FOLDED, event_id
 from collector.runs.heard import telling
 from collector.runs.notes import is_note, note

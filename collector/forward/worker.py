@@ -20,8 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa
-
+from collector.arrow import pa
 from collector.forward import otlp, spool
 from collector.forward.enrich import Known, log_attributes, log_names
 from collector.forward.otlp import NOTHING, Added, Rows

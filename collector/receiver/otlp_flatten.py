@@ -14,10 +14,10 @@ from itertools import accumulate
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from collector.arrow import pa
 from collector.model import TYPES
 from collector.receiver import otlp_digest
 from collector.receiver.otlp_digest import Numbers

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from collector.arrow import pa
 from collector.model import COUNT_MAX, END_SHIFT, HASH_BITS, TIME
 from collector.receiver import otlp_digest
 from collector.receiver.otlp_flatten import (

@@ -21,11 +21,11 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValueList
 
+from collector.arrow import pa
 from collector.model import ValueType
 from collector.receiver.otlp_digest import bounds
 from collector.receiver.otlp_salvage import BadItem, fault

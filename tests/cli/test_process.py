@@ -188,3 +188,17 @@ def test_a_light_install_says_what_to_install(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert "pip install otel-agentrun[collector]" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_the_service_runs_without_pandas() -> None:
+    """chdb brings it, and pyarrow would import it: time at every start, memory in every process."""
+    pytest.importorskip("pandas")
+    code = (
+        "import sys\n"
+        "import collector.app, collector.collector, collector.decoding\n"
+        "import pyarrow as pa\n"
+        "pa.array(['']); pa.array([1]).to_pylist()\n"
+        "print('pandas' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
