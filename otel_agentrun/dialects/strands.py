@@ -41,7 +41,7 @@ CONTENT: Final[Mapping[str, tuple[str, ...]]] = {
     "documents": (*genai.CONTENT["documents"], "content"),
     "top_k": (*genai.CONTENT["top_k"], "memory.max_search_results"),
 }
-CONTENT_PREFIXES: Final = genai.CONTENT_PREFIXES
+CONTENT_PREFIXES: Final = (*genai.CONTENT_PREFIXES, "memory.store.names")
 
 STOPS: Final[Mapping[str, str]] = {
     "limit_turns": "max_iterations",
