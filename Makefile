@@ -15,7 +15,7 @@ run: .venv/.run ## install, start the collector, run the demo agents; Ctrl-C sto
 	@exec $(BIN)/agentrun demo
 
 test: .venv/.dev ## all tests, files in turns in two processes; `make test ARGS=tests/runs` some of them
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint test ## what CI runs
 

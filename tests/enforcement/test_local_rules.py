@@ -264,12 +264,13 @@ def test_what_a_model_asked_for_within_the_rule_may_run(make: Make) -> None:
 
 def answer(app: App, how: str) -> threading.Thread:
     """Somebody answers the approval that is asked for next."""
+    before = len(app.events("agentrun.approval.requested"))
 
     def work() -> None:
         until = time.monotonic() + 5
         while time.monotonic() < until:
             asked = app.events("agentrun.approval.requested")
-            if asked:
+            if len(asked) > before:
                 approval, run_id = asked[-1]["agentrun.approval.id"], asked[-1]["agentrun.run.id"]
                 if how == "approve":
                     assert app.verdicts.lift(run_id, approval_id=approval)

@@ -221,7 +221,8 @@ def test_a_forked_child_reports_for_itself() -> None:
         "        with agentrun.tool('in the child'): pass\n"
         "        assert app.processor.force_flush(5000)\n"
         "        names = [r.log_record.event_name for r in logs.get_finished_logs()]\n"
-        "        assert names == ['agentrun.run.step'], names\n"
+        # Its end, and its beginning too where the child was slow.
+        "        assert set(names) == {'agentrun.run.step'}, names\n"
         "        assert not app.processor._emitter._beats\n"
         "        os._exit(0)\n"
         "    _, status = os.waitpid(pid, 0)\n"
