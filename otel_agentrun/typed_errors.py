@@ -71,6 +71,10 @@ BY_MESSAGE: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ("malformed_call", r"invalid json.{0,40}argument|arguments? (is|are) not valid json"),
         ("output_parse_error", r"could not parse (llm|model) output|for output validation"),
         ("connection_error", r"connection (refused|reset|error)|name or service not known"),
+        (
+            "upstream_5xx",
+            r"the server had an error|internal server error|service unavailable|bad gateway",
+        ),
     )
 )
 

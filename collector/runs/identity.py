@@ -66,18 +66,25 @@ def assemble(traces: Sequence[Trace]) -> list[Assembly]:
 
 
 def admit_told(runs: Sequence[Assembly]) -> None:
-    """Give each run the calls that its spans tell of, where no span shows such a call."""
-    for kind in (MODEL, TOOL):
-        shown: set[str] = set()
-        for run in reversed(runs):  # children first
-            if any(child.run_id in shown for child in run.children) or any(
-                bucket.tally.model_calls if kind is MODEL else bucket.tally.tool_calls
-                for bucket in run.buckets
-            ):
-                shown.add(run.run_id)
-            elif told := [bucket.told[kind] for bucket in run.buckets if kind in bucket.told]:
+    """Give each run the calls that its spans tell of, where no span of its own shows such a call.
+
+    Tools that the runs below show all of are theirs: an agent may be made for one call of a tool.
+    """
+    for run in runs:
+        if not any(bucket.tally.model_calls for bucket in run.buckets):
+            run.buckets += _told(run, MODEL)
+    below: dict[str, set[str]] = {}
+    for run in reversed(runs):  # children first
+        names = set().union(*(below[child.run_id] for child in run.children))
+        if not any(bucket.tally.tool_calls for bucket in run.buckets):
+            told = _told(run, TOOL)
+            if not names.issuperset(name for bucket in told for name in bucket.tools):
                 run.buckets += told
-                shown.add(run.run_id)
+        below[run.run_id] = names.union(*(bucket.tools for bucket in run.buckets))
+
+
+def _told(run: Assembly, kind: Kind) -> list[Bucket]:
+    return [bucket.told[kind] for bucket in run.buckets if kind in bucket.told]
 
 
 class _Assembler:

@@ -2,7 +2,7 @@
 
 Spellings seen: `transfer_to_<agent>` (OpenAI Agents, AutoGen, LangGraph), `transfer_to_agent` with
 an argument (Google ADK), `handoff_to_agent` (Strands), `handoff` (LlamaIndex),
-`delegate_work_to_coworker` (CrewAI), `delegate_task_to_member` (Agno).
+`delegate_work_to_coworker` (CrewAI), `delegate_task_to_member`, `delegate_task_to_members` (Agno).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PREFIXES: Final = ("transfer_to_", "handoff_to_")
 BARE: Final = frozenset(
     {
         "transfer_to_agent", "handoff_to_agent", "handoff", "delegate_work_to_coworker",
-        "delegate_task_to_member", "transfer_task_to_member",
+        "delegate_task_to_member", "delegate_task_to_members", "transfer_task_to_member",
     }
 )  # fmt: skip
 TARGET_KEYS: Final = (

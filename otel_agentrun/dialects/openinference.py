@@ -186,7 +186,7 @@ def _derive_tool(span: SpanView, found: Found) -> None:
 def _derive_run(span: SpanView, found: Found, labels: Labels) -> None:
     if "agent_name" not in found:
         name = span.name
-        for suffix in (".run", "._execute_core", ".forward"):
+        for suffix in (".run", ".arun", ".run_async", "._execute_core", ".forward", ".aforward"):
             name = name.removesuffix(suffix)
         found["agent_name"] = name
     metadata = found.get("metadata")

@@ -90,6 +90,10 @@ def _exception(span: SpanView) -> Mapping[str, Any]:
 
 
 def first_line(text: str) -> str:
-    """The first line that says something, without a traceback, at most 300 characters."""
+    """The first line that says something, without a traceback, at most 300 characters; with those
+    that follow where it ends with a colon."""
     text = text[:SCANNED_CHARS_MAX].partition(TRACEBACK)[0].strip()
-    return text.partition("\n")[0].strip()[:MESSAGE_CHARS_MAX]
+    line = text.partition("\n")[0].strip()
+    if line.endswith(":"):
+        line = " ".join(text.split())
+    return line[:MESSAGE_CHARS_MAX]

@@ -67,3 +67,28 @@ def test_a_run_whose_root_never_came_is_apart_from_later_runs_below_it() -> None
     assert (runs["t"].own.model_calls, runs["t"].own.tool_calls) == (1, 1)
     assert runs["t-n"].own.model_calls == 1
     assert runs["t-n"].parent_run_id == ""
+
+
+CHILD = replace(ROOT, span_id="c", parent_span_id="r", start_ns=20, end_ns=40)
+CHILDS_TOOL = replace(SHOWN, span_id="d", parent_span_id="c", tool_name="issue_refund")
+
+
+def test_what_an_agent_is_told_to_have_called_counts_beside_the_calls_of_agents_below() -> None:
+    """An agent that is another one's tool, where neither has a span of its model or its tools."""
+    asked = replace(TOLD, tool_name="refund_agent")
+    below = [CHILD, replace(TOLD_MODEL, span_id="z", parent_span_id="c", start_ns=21), CHILDS_TOOL]
+
+    runs = fold([ROOT, TOLD_MODEL, asked, *below])
+    root = next(run for run in runs if not run.parent_run_id)
+
+    assert (root.total.model_calls, root.total.tool_calls) == (2, 2)
+    assert (root.own.model_calls, root.own.tool_calls, root.tools) == (1, 1, ("refund_agent",))
+
+
+def test_a_told_tool_that_an_agent_below_shows_is_that_one() -> None:
+    """An application may make an agent of every call of a tool."""
+    asked = replace(TOLD, tool_name="issue_refund")
+
+    runs = fold([ROOT, MODEL, asked, CHILD, CHILDS_TOOL])
+
+    assert next(run for run in runs if not run.parent_run_id).total.tool_calls == 1

@@ -126,12 +126,14 @@ def _model_calls(task: Mapping[str, Any]) -> list[Told] | None:
 
 
 def content(span: SpanView, kind: Kind) -> Mapping[str, Any]:
-    """A crew was asked its tasks, an agent its one; both answer with `raw`."""
+    """A crew was asked its tasks, an agent its one, an agent without a crew what `messages` says;
+    all answer with `raw`."""
     if kind is not kinds.RUN:
         return {}
     output = _mapping(span.text("output.value"))
     tasks = arguments.parse(span.text("crew_tasks") or "[]")
     asked = _texts(tasks, "description") or _texts([output], "description")
+    asked = asked or _texts([_mapping(span.text("input.value"))], "messages")
     answered = _texts([output], "raw")
     out: dict[str, Any] = {}
     if asked:

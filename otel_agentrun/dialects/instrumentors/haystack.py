@@ -23,19 +23,23 @@ CHECKED: Final = "openinference-instrumentation-haystack 0.1.46, haystack-ai 3.4
 CANNOT_TELL: Final[tuple[str, ...]] = (
     "when a tool ran: there are no tool spans, only the agent's messages",
     "what an agent did that ended by an exception before its model spans were patched",
+    "agents that run outside of a pipeline, before any pipeline ran one",
     "the name of an agent",
 )
 
 CACHED: Final = re.compile(r"'cached_tokens': (\d+)")
 REASONING: Final = re.compile(r"'reasoning_tokens': (\d+)")
-PROMPT: Final = re.compile(r"'prompt_tokens': (\d+)")
+PROMPT: Final = re.compile(r"['\"]prompt_tokens['\"]: (\d+)")
+"""Of an answer in its repr, of an embedding in JSON."""
 COMPLETION: Final = re.compile(r"'completion_tokens': (\d+)")
 MODEL: Final = re.compile(r"'model': '([^']{1,200})'")
 FINISH: Final = re.compile(r"'finish_reason': '([^']{1,40})'")
 RUNS: Final = ("Pipeline.run", "Pipeline.run_async")
 AGENTS: Final = ("Agent.run", "Agent.run_async")
-ASSISTANT: Final = "ChatMessage(_role=<ChatRole.ASSISTANT"
-TOOL: Final = "ChatMessage(_role=<ChatRole.TOOL"
+MESSAGE: Final = "ChatMessage("
+USER: Final = f"{MESSAGE}_role=<ChatRole.USER"
+ASSISTANT: Final = f"{MESSAGE}_role=<ChatRole.ASSISTANT"
+TOOL: Final = f"{MESSAGE}_role=<ChatRole.TOOL"
 META: Final = ", _meta="
 CALL: Final = re.compile(
     r"ToolCall\(tool_name=(?P<name>'[^']+'|\"[^\"]+\"), arguments=(?P<arguments>\{.*?\}),"
@@ -70,7 +74,11 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
 
 def _add_details(text: str, found: dict[str, Any]) -> None:
     """What the answer's own metadata say beside the attributes."""
-    for field, pattern in (("cache_read_tokens", CACHED), ("reasoning_tokens", REASONING)):
+    for field, pattern in (
+        ("input_tokens", PROMPT),
+        ("cache_read_tokens", CACHED),
+        ("reasoning_tokens", REASONING),
+    ):
         if field not in found and (matched := pattern.search(text)):
             found[field] = int(matched.group(1))
     if "finish_reasons" not in found and (matched := FINISH.search(text)):
@@ -159,22 +167,26 @@ def _call_id(matched: re.Match[str]) -> str:
 
 
 def content(span: SpanView, kind: Kind) -> Mapping[str, Any]:
-    """The texts inside the printed messages."""
+    """The texts inside the printed messages: the last question, the last answer."""
     if kind is not kinds.RUN:
         return {}
-    out = {}
-    for field, key, role_ in (
-        ("messages_in", "input.value", "user"),
-        ("messages_out", "output.value", "assistant"),
+    out: dict[str, Any] = {}
+    for field, key, role_, mark in (
+        ("messages_in", "input.value", "user", USER),
+        ("messages_out", "output.value", "assistant", ASSISTANT),
     ):
-        texts = [arguments.parse(text) for text in TEXT.findall(_printed(span.text(key)))]
+        printed = [text for text in _printed(span.text(key)) if text.startswith(MESSAGE)]
+        said = [text for text in printed if text.startswith(mark)]
+        texts = [arguments.parse(text) for one in said for text in TEXT.findall(one)]
         if texts:
-            out[field] = [{"role": role_, "content": texts[-1 if role_ == "assistant" else 0]}]
+            out[field] = [{"role": role_, "content": texts[-1]}]
+        elif printed:  # the limit of steps ended it
+            out[key.partition(".")[0]] = None
     return out
 
 
-def _printed(text: str) -> str:
-    """The messages of a call of `run`, without the JSON around them."""
+def _printed(text: str) -> list[str]:
+    """The texts in a call of `run`, without the JSON around them."""
     value = arguments.parse(text) if text else None
     found: list[str] = []
     todo = [value]
@@ -186,4 +198,4 @@ def _printed(text: str) -> str:
             todo += one.values()
         elif isinstance(one, list):
             todo += one
-    return "\n".join(found)
+    return found

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from otel_agentrun import arguments
 from otel_agentrun.dialects import kinds
 from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.step import Kind, Role, SpanView
@@ -27,10 +28,13 @@ AGENT_METHODS: Final = frozenset(
     {"chat", "achat", "stream_chat", "astream_chat", "query", "aquery", "run"}
 )
 """What a caller calls; `_chat`, `run_step` and others are the agent at work."""
+CHAT_ENGINE: Final = "ChatEngine"
 HELPERS: Final = ("_prepare", "_get_", "get_tool_calls")
 """Methods of a model that call nobody: `_prepare_chat_with_tools`."""
 INNER_RETRIEVALS: Final = frozenset({"_retrieve", "_aretrieve"})
 """`retrieve` calls it, and both are RETRIEVER."""
+STREAMED: Final = ('{"response_gen":', "<generator object", "<async_generator object")
+"""What a streamed answer is when the call returns."""
 CURRENT_AGENT: Final = re.compile(r"current_agent_name='([^']{1,200})'")
 
 
@@ -43,6 +47,8 @@ def kind(span: SpanView, stated: str) -> Kind | None:
         return kinds.OTHER if "query_embedding" in method else None
     if stated == "RETRIEVER":
         return kinds.OTHER if method in INNER_RETRIEVALS else None
+    if stated == "CHAIN" and owner.endswith(CHAT_ENGINE):
+        return kinds.RUN if method in AGENT_METHODS else None
     if stated == "CHAIN":
         return kinds.RUN if method == "run" and not owner.endswith("Pipeline") else None
     if stated == "AGENT":
@@ -52,7 +58,7 @@ def kind(span: SpanView, stated: str) -> Kind | None:
 
 def role(span: SpanView, kind: Kind) -> Role | None:
     if kind is kinds.RUN:
-        is_workflow = span.name.rpartition(".")[0].endswith("Workflow")
+        is_workflow = span.name.rpartition(".")[0].endswith(("Workflow", CHAT_ENGINE))
         return kinds.WORKFLOW if is_workflow else kinds.AGENT
     return None
 
@@ -73,7 +79,19 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
 
 
 def content(span: SpanView, kind: Kind) -> Mapping[str, Any]:
-    """A workflow's input is its own state and its output is cut: the model calls show both."""
-    if kind is kinds.RUN and span.text("input.value").startswith('{"init_state"'):
+    """A workflow's input is its own state and its output is cut: the model calls show both, as
+    they do of an answer that is streamed.  A chat engine's are its parameters and its object."""
+    given, made = span.text("input.value"), span.text("output.value")
+    if kind is kinds.RUN and given.startswith('{"init_state"'):
         return {"input": None, "output": None}
-    return {}
+    out: dict[str, Any] = {}
+    for field, role_, key, text in (
+        ("messages_in", "user", "message", given),
+        ("messages_out", "assistant", "response", made),
+    ):
+        value = arguments.parse(text) if text.startswith(f'{{"{key}":') else None
+        if isinstance(value, Mapping) and isinstance(value.get(key), str):
+            out[field] = [{"role": role_, "content": value[key]}]
+    if made.startswith(STREAMED):
+        out["output"] = None
+    return out

@@ -15,7 +15,7 @@ from otel_agentrun import arguments
 from otel_agentrun.dialects import kinds
 from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.dialects.told import Told
-from otel_agentrun.step import Kind, Role, SpanView, Step
+from otel_agentrun.step import Kind, Role, SpanView, Step, as_text
 
 SCOPES: Final = ("openinference.instrumentation.smolagents",)
 CHECKED: Final = "openinference-instrumentation-smolagents 0.1.43, smolagents 1.26.0"
@@ -35,6 +35,8 @@ MANAGED: Final = re.compile(
     r"submitted this task by your manager\.\s*---\s*Task:\s*(.*?)\s*---\s*You're helping", re.DOTALL
 )
 """How the library's prompt for a managed agent begins (smolagents, prompts/*.yaml)."""
+STREAMED: Final = re.compile(r"FinalAnswerStep\(output=(.*)\)$", re.DOTALL)
+"""The events of a streamed run are printed one after the other; the last one has the answer."""
 
 
 def role(span: SpanView, kind: Kind) -> Role | None:
@@ -82,5 +84,14 @@ def _task(span: SpanView) -> str:
 
 
 def content(span: SpanView, kind: Kind) -> Mapping[str, Any]:
-    task = _task(span) if kind is kinds.RUN else ""
-    return {"messages_in": [{"role": "user", "content": task}]} if task else {}
+    """The task without the library's prompt around it; the last event of a streamed run."""
+    if kind is not kinds.RUN:
+        return {}
+    out: dict[str, Any] = {}
+    if task := _task(span):
+        matched = MANAGED.search(task)
+        out["messages_in"] = [{"role": "user", "content": matched[1] if matched else task}]
+    if matched := STREAMED.search(span.text("output.value")):
+        answer = arguments.parse(matched[1])
+        out["messages_out"] = [{"role": "assistant", "content": as_text(answer)}]
+    return out
