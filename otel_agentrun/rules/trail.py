@@ -227,7 +227,7 @@ class Trail:
                 # Turned to the order in which the cycle began.
                 begin = period - 1 - (streak.times - 1) % period
                 names = (*latest[begin:], *latest[:begin])
-                self._sight(pattern, count, streak, seen, names, period)
+                self._keep(self._sighting(pattern, count, streak, seen, names, period))
                 return True
         return False
 
@@ -259,7 +259,7 @@ class Trail:
                 old.varied or is_varied,
             )  # fmt: skip
             if near.varied and near.times >= self._floors.get("near_duplicate", NEVER):
-                self._sight("near_duplicate", near.times, near, seen, (name,))
+                self._keep(self._sighting("near_duplicate", near.times, near, seen, (name,)))
         old = self._reworded or Streak(1, before)
         self._reworded = None
         if not changed and not unknown:
@@ -269,7 +269,7 @@ class Trail:
             )  # fmt: skip
             is_stuck = reworded.varied and reworded.repeated
             if is_stuck and reworded.times >= self._floors.get("reworded", NEVER):
-                self._sight("reworded", reworded.times, reworded, seen, (name,))
+                self._keep(self._sighting("reworded", reworded.times, reworded, seen, (name,)))
 
     def stuck(self) -> Sighting | None:
         """Calls of which nothing is recorded but that they were the last ones of a run that failed,
@@ -314,7 +314,7 @@ class Trail:
             names = dict.fromkeys(
                 one.step.tool_name or one.step.name for one in (*self._last(stale.times - 1), seen)
             )
-            self._sight("no_progress", stale.times, stale, seen, tuple(names))
+            self._keep(self._sighting("no_progress", stale.times, stale, seen, tuple(names)))
 
     def _is_of_another(self, seen: Seen, name: str) -> bool:
         """Whether it is about another thing than the last call of this tool."""
@@ -338,13 +338,13 @@ class Trail:
             _halve(self._failures)
         if streak.times >= self._floors.get("retry_storm", NEVER):
             name = call[0] or call[1] or "the model"
-            self._sight("retry_storm", streak.times, streak, seen, (name,))
+            self._keep(self._sighting("retry_storm", streak.times, streak, seen, (name,)))
 
     def _plan(self, seen: Seen) -> None:
         old = self._plans
         self._plans = streak = Streak(1, seen) if old is None else Streak(old.times + 1, old.first)
         if streak.times >= self._floors.get("planning", NEVER):
-            self._sight("planning", streak.times, streak, seen, (seen.step.name,))
+            self._keep(self._sighting("planning", streak.times, streak, seen, (seen.step.name,)))
 
     def _agent(self, name: str, seen: Seen) -> None:
         """It is this agent's turn now."""
@@ -360,21 +360,12 @@ class Trail:
         rounds = (streak.times + 1) // 2
         if rounds >= self._floors.get("ping_pong", NEVER):
             pair = (agents[-1], name) if streak.times % 2 == 0 else (name, agents[-1])
-            self._sight("ping_pong", rounds, streak, seen, pair, 2)
+            self._keep(self._sighting("ping_pong", rounds, streak, seen, pair, 2))
 
     # ------------------------------------------------------------------ what was seen
 
-    def _sight(
-        self,
-        pattern: str,
-        count: int,
-        streak: Streak,
-        seen: Seen,
-        names: tuple[str, ...],
-        period: int = 1,
-    ) -> None:
-        key = (pattern, streak.first.step.span_id)
-        self.sightings[key] = self._sighting(pattern, count, streak, seen, names, period)
+    def _keep(self, sighting: Sighting) -> None:
+        self.sightings[sighting.pattern, sighting.first.step.span_id] = sighting
 
     def _sighting(
         self,
