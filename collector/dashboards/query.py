@@ -87,10 +87,6 @@ class Query:
         names = self.variables - {"by", "database"}
         return (*(name for name in FILTERS if name in names), *sorted(names - FILTERS.keys()))
 
-    @property
-    def has_time(self) -> bool:
-        return any(column.unit == "time" for column in self.columns)
-
     def grouped(self, by: str) -> str:
         """The SQL with `${by:raw}` filled in.  Raises KeyError for a dimension it does not have."""
         return self.sql.replace(BY, self.dimensions[by]) if by else self.sql
