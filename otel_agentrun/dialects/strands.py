@@ -23,6 +23,7 @@ CANNOT_TELL: Final = (
     "Reasoning tokens are not sent.",
     "The provider is not sent: every span names `strands-agents`.",
     "A response has no id.",
+    "That a swarm stopped at its limit of handoffs: its span ends like any other.",
 )
 SCOPE: Final = "strands.telemetry.tracer"
 
