@@ -318,7 +318,7 @@ def behind_tool(trace: Trace, bucket: Bucket) -> bool:
 
 
 def counted(bucket: Bucket) -> bool:
-    return bucket.tally.steps > 0
+    return bucket.tally.steps > 0 or bool(bucket.told)
 
 
 def descend(run: Assembly) -> list[Assembly]:

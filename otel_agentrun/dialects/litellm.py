@@ -32,12 +32,14 @@ CANNOT_TELL: Final[tuple[str, ...]] = (
     "Calls that were given the same `metadata` object as an earlier one: their spans are lost.",
     "An application's failure outside of its model calls.",
     "Under a span of the application: failed calls, but for the last one's error on that span.",
-    "Streamed calls under a span of the application: tokens.",
+    "Streamed calls under a span of the application: tokens; without `await`, that they belong to "
+    "it: they are traces of their own.",
 )
 
 SCOPE: Final = "litellm"
 CALL_ID: Final = "litellm.call_id"
 REQUEST_TYPE: Final = "llm.request.type"
+AGENT: Final = "gen_ai.agent.name"
 USAGE: Final = "metadata.usage_object"
 
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -61,7 +63,7 @@ PREFIXES: Final[Mapping[str, str]] = {
     "llm.*.stop_reason": "raw_reason",
 }
 """`llm.<provider>.<parameter>`: each provider's own request and response."""
-ALSO_READ: Final = frozenset({genai.OPERATION, CALL_ID, REQUEST_TYPE})
+ALSO_READ: Final = frozenset({genai.OPERATION, CALL_ID, REQUEST_TYPE, AGENT})
 EVENTS: Final = genai.EVENTS
 
 CALLS: Final[Mapping[str, Kind]] = {
@@ -81,6 +83,8 @@ CALLS: Final[Mapping[str, Kind]] = {
     "call_mcp_tool": kinds.TOOL,
 }
 """`call_type` in the place of an operation's name -> kind; asynchronous ones start with an "a"."""
+LEAVING_NS: Final = 1_000_000
+"""An exception that was noted no longer than this before its span's end has ended it."""
 RAW: Final = "raw_gen_ai_request"
 RAW_FIELDS: Final[Mapping[str, str]] = {"response_id": "raw_id", "model": "raw_model"}
 GUARDRAIL: Final = "guardrail"
@@ -140,7 +144,8 @@ def recognizes(span: SpanView) -> bool:
 
 def kind(span: SpanView) -> Kind:
     if span.scope != SCOPE:
-        return kinds.OTHER
+        # Its operation is the last call's; an agent's name is the application's.
+        return kinds.RUN if AGENT in span.attributes else kinds.OTHER
     if span.name == GUARDRAIL:
         return kinds.VALIDATE
     operation = span.text(genai.OPERATION)
@@ -152,7 +157,7 @@ def kind(span: SpanView) -> Kind:
 
 
 def role(span: SpanView, kind: Kind) -> Role:
-    return genai.role(span, kind)
+    return kinds.AGENT if kind is kinds.RUN else genai.role(span, kind)
 
 
 def label(key: str) -> str:
@@ -166,6 +171,21 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
     elif kind is kinds.VALIDATE and found.get("guardrail_status") == "guardrail_intervened":
         found.setdefault("status", "error")
         found.setdefault("error_type", "guardrail_intervened")
+    elif span.scope != SCOPE and span.events and _raised(span):
+        found.setdefault("status", "error")
+
+
+def _raised(span: SpanView) -> bool:
+    """Whether an exception ended a span of the application.
+
+    Its OK is LiteLLM's, of a call that worked, and OpenTelemetry keeps an OK.  LiteLLM also notes
+    the exceptions of failed calls there; one that leaves the span is noted (again) as it ends.
+    """
+    raised = [event for event in span.events if event.name == "exception"]
+    if not raised or span.end_ns - raised[-1].time_ns > LEAVING_NS:
+        return False
+    names = [str(event.attributes.get("exception.type", "")) for event in raised]
+    return not names[-1].startswith(f"{SCOPE}.") or names.count(names[-1]) > 1
 
 
 def _derive_raw(span: SpanView, found: Found) -> None:
@@ -186,8 +206,8 @@ def _derive_raw(span: SpanView, found: Found) -> None:
 
 @lru_cache(maxsize=1024)
 def _provider(keys: tuple[str, ...]) -> str:
-    named = (RAW_KEY.match(key) for key in keys)
-    return next((matched.group(1) for matched in named if matched), "")
+    named = (matched.group(1) for key in keys if (matched := RAW_KEY.match(key)))
+    return next((name for name in named if name != "None"), "")  # Responses API: `llm.None.usage`
 
 
 def usage(span: SpanView, found: Found) -> Usage | None:
@@ -272,7 +292,10 @@ def _listed(text: str) -> tuple[ToolRequest, ...] | None:
 
 def told(span: SpanView, step: Step) -> Sequence[Told]:
     """Tool calls whose results this request brings: from the convention's messages, which only a
-    span without parent hands over, else from the raw request."""
+    span without parent hands over, else from the raw request.  Of a span of the application that
+    failed with a call: that call, which has no span."""
+    if span.scope != SCOPE:
+        return _failed_call(span, step)
     if step.kind is not kinds.MODEL:
         return ()
     sent = span.text(messages.INPUT_MESSAGES)
@@ -282,6 +305,17 @@ def told(span: SpanView, step: Step) -> Sequence[Told]:
         if RAW_INPUT.fullmatch(key):
             return answered(_tail(value)) if isinstance(value, str) else ()
     return ()
+
+
+def _failed_call(span: SpanView, step: Step) -> Sequence[Told]:
+    if (
+        not step.failed
+        or REQUEST_TYPE not in span.attributes
+        or "error.type" not in span.attributes
+    ):
+        return ()
+    model = span.text("gen_ai.request.model")
+    return (Told(kind=kinds.MODEL, model=model, result=step.error_message, failed=True),)
 
 
 def _tail(text: str) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from collector.runs.group import fold
 from otel_agentrun import arguments, dialects
-from otel_agentrun.step import Kind, Role, SpanView, Status, Usage
+from otel_agentrun.step import Kind, Role, SpanEvent, SpanView, Status, Usage
 from tests.support import captures
 
 
@@ -99,6 +100,62 @@ def test_a_raw_answer_of_gemini_counts_thoughts_apart() -> None:
     )
     assert [r.name for r in step.tool_requests] == ["get_weather"]
     assert step.finish_reasons == ("stop",)
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"),
+    [
+        ([(10, "litellm.exceptions.RateLimitError")], Status.SUCCESS),
+        ([(99, "litellm.exceptions.RateLimitError")], Status.SUCCESS),
+        ([(97, "litellm.exceptions.APIError"), (99, "litellm.exceptions.APIError")], Status.ERROR),
+        ([(99, "RuntimeError")], Status.ERROR),
+        ([(10, "RuntimeError")], Status.SUCCESS),
+    ],
+)
+def test_a_span_of_the_application_failed_if_an_exception_left_it(
+    raised: list[tuple[int, str]], status: Status
+) -> None:
+    """LiteLLM writes OK onto it with a first call that works, and OpenTelemetry keeps that: what
+    failed later shows in the events alone, beside those of calls that were tried again."""
+    sent = {"litellm.call_id": "c", "gen_ai.operation.name": "chat"}
+    events = [
+        SpanEvent("exception", at * 1_000_000, {"exception.type": name, "exception.message": "no"})
+        for at, name in raised
+    ]
+    span = view(sent, "demo.app", status_code="Ok", events=events, start_ns=1, end_ns=99_500_000)
+
+    assert dialects.step(span).status is status
+
+
+def test_a_failed_call_is_told_by_the_span_of_the_application_that_it_failed() -> None:
+    """Under such a span LiteLLM makes none for it; in a run without any answer it counts."""
+    sent = {
+        "litellm.call_id": "c",
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o-mini",
+        "llm.request.type": "completion",
+        "error.type": "InternalServerError",
+        "error.message": "litellm.InternalServerError: The server had an error",
+    }
+    span = view(sent, "demo.app", name="assist", status_code="Error", end_ns=9)
+    teller = dialects.step(span)
+    (told,) = dialects.told(span, teller)
+    [run] = fold([teller, told])
+
+    assert (told.kind, told.model, told.status) == (Kind.MODEL, "gpt-4o-mini", Status.ERROR)
+    assert (run.status, run.stop_reason, run.own.model_errors) == ("failed", "model_error", 1)
+
+
+def test_an_agent_that_litellm_wrote_on_stays_an_agent() -> None:
+    sent = {"litellm.call_id": "c", "gen_ai.operation.name": "chat", "gen_ai.agent.name": "triage"}
+    step = dialects.step(view(sent, "demo.app", name="invoke_agent triage"))
+
+    assert (step.kind, step.role, step.agent_name) == (Kind.RUN, Role.AGENT, "triage")
+
+
+def test_a_provider_that_litellm_does_not_know_is_not_named() -> None:
+    """With the Responses API, 1.106 and later write `llm.None.usage`."""
+    assert dialects.step(raw(None__usage="{'input_tokens': 12, 'output_tokens': 4}")).provider == ""
 
 
 def test_a_span_of_the_application_that_litellm_wrote_on_is_not_a_call() -> None:
