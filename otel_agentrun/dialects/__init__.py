@@ -27,6 +27,7 @@ from otel_agentrun.dialects import (
     langsmith,
     litellm,
     logfire,
+    logfire_agents,
     mapping,
     mcp,
     messages,
@@ -76,6 +77,7 @@ REVISION: Final = 5
 
 MODULES: Final = (
     agentrun,
+    logfire_agents,
     logfire,
     openinference,
     langfuse,

@@ -3,8 +3,9 @@
 Source: autogen-core 0.7.5, autogen_core/_telemetry/; autogen-agentchat 0.7.5, messages.py and
 teams/_group_chat/_events.py.  No span is made for a model call.  In a team every message of an
 agent passes through the runtime, and the span that hands it to the team's manager holds it as JSON
-(`{"message": {...}}`): one that has `models_usage` is what one model call answered.  What follows a
-message lies in another trace, tied by a link.
+(`{"message": {...}}`): one that has `models_usage` is what one model call answered, told here and
+counted where no instrumented client has a span of it.  What follows a message lies in another
+trace, tied by a link.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ def kind(span: SpanView) -> Kind:
 def role(span: SpanView, kind: Kind) -> Role:
     if kind is kinds.OTHER:
         return kinds.NO_ROLE if span.scope == CORE else kinds.TRANSPORT
+    if kind is kinds.MODEL:
+        return kinds.TOLD  # where the client is instrumented, its own span counts
     return genai.role(span, kind)
 
 

@@ -16,7 +16,7 @@ from otel_agentrun.dialects.told import Told
 from otel_agentrun.step import Event, Kind, Role, SpanView, Step
 
 NAME: Final = "mcp"
-CHECKED: Final = "the conventions for MCP, commit 0393513; no capture"
+CHECKED: Final = "the conventions for MCP, commit 0393513; mcp (Python) 2.3.0; no capture"
 CANNOT_TELL: Final[tuple[str, ...]] = (
     "arguments and results of tools, unless the instrumentation is told to record them",
 )
@@ -50,7 +50,7 @@ def told(span: SpanView, step: Step) -> Sequence[Told]:
     """The tool call that a client's `tools/call` is, in a run whose framework shows none."""
     if step.kind is not kinds.OTHER or span.kind == "Server" or span.text(METHOD) != TOOLS_CALL:
         return ()
-    name = span.text("gen_ai.tool.name") or span.name.removeprefix(TOOLS_CALL).strip()
+    name = span.text("gen_ai.tool.name") or span.name.rpartition(TOOLS_CALL)[2].strip()
     return [
         Told(
             kind=kinds.TOOL,

@@ -50,6 +50,7 @@ def test_a_message_with_usage_is_a_model_call() -> None:
     )  # fmt: skip
 
     assert (step.kind, step.agent_name, step.response_id) == (Kind.MODEL, "helper", "m")
+    assert step.role is Role.TOLD  # does not count where the client's own spans do
     assert step.usage == Usage(input_tokens=1200, output_tokens=42)
     assert [(one.name, one.call_id) for one in step.tool_requests] == [("get_weather", "c1")]
     assert step.links == (("c", "d"),)

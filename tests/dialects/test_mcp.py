@@ -49,11 +49,13 @@ def test_a_tools_call_without_a_frameworks_span_is_a_tool_call() -> None:
     """Also without `gen_ai.operation.name`, which the convention only recommends."""
     (tool,) = told(CALL)
     (bare,) = told(view("tools/call get-weather", mcp__method__name="tools/call"))
+    (sent,) = told(view("MCP send tools/call get-weather", mcp__method__name="tools/call"))
     CALL.parent_span_id = "r"
     (run,) = fold([dialects.step(AGENT), dialects.step(CALL), tool])
 
     assert (tool.kind, tool.role, tool.tool_name) == (Kind.TOOL, Role.TOLD, "get-weather")
     assert (bare.tool_name, tool.status) == ("get-weather", Status.ERROR)
+    assert sent.tool_name == "get-weather"  # the client of the MCP SDK 2.x
     assert tool.arguments_digest
     assert (run.own.tool_calls, run.own.tool_errors) == (1, 1)
 
