@@ -49,8 +49,8 @@ class TraceGroup:
 
     __slots__ = (
         "_announced", "_findings", "_folded", "_hearsay", "_judge", "_notes", "_placement",
-        "_pricing", "_reports", "alive", "events", "is_live", "open_runs", "size", "traces",
-        "verdicts",
+        "_pricing", "_reports", "_told", "alive", "events", "is_live", "open_runs", "size",
+        "traces", "verdicts",
     )  # fmt: skip
 
     def __init__(self, pricing: Pricing = NO_PRICING, rules: RulesInForce | None = None) -> None:
@@ -65,7 +65,9 @@ class TraceGroup:
         self.is_live = False
         """Its application tells of runs and steps as they happen: it can be told something, too."""
         self.size = 0
-        """Distinct spans."""
+        """Distinct spans, and calls that they tell of."""
+        self._told = 0
+        """Those calls."""
         self._reports: dict[tuple[str, str], Step] = {}
         """(trace id, span id) -> the step that a report tells of."""
         self._notes: dict[tuple[str, str], list[Event]] = {}
@@ -95,6 +97,8 @@ class TraceGroup:
         added = trace.add(step)
         if added is Added.NEW:
             self.size += 1
+            if step.role is TOLD:
+                self._told += 1
             if self._judge is not None:
                 self._judge.settled = False
         return added
@@ -233,6 +237,7 @@ class TraceGroup:
         self.is_live = self.is_live or other.is_live
         self._placement.absorb(other._placement)
         self.size += other.size
+        self._told += other._told
         if self._judge is not None:
             self._judge.settled = False
 
@@ -245,8 +250,9 @@ class TraceGroup:
     @property
     def revision(self) -> int:
         """Grows with the normalizer and with the distinct spans and events of the group; those that
-        may turn out to be history count as the model call that they are of."""
-        known = self.size + len(self.events)
+        may turn out to be history count as the model call that they are of.  Calls that spans tell
+        of do not count: the store does not have those that were never shown."""
+        known = self.size - self._told + len(self.events)
         if self._hearsay is not None:
             known += self._hearsay.calls - self._hearsay.events
         return (REVISION << REVISION_SHIFT) + known

@@ -264,7 +264,7 @@ def dead_runs(tops: Sequence[tuple[Trace, Bucket]], loose: Iterable[Bucket]) -> 
     invoked below it began when all else there had ended (smolagents, OpenLLMetry before 0.40: the
     context of a dead run stays on).  Where that happened, other buckets without a top are dead runs
     as well, unless an invocation was under way all the while."""
-    orphans = [bucket for bucket in loose if bucket.top is None and counted(bucket)]
+    orphans = [bucket for bucket in loose if bucket.top is None and bucket.tally.steps]
     below: dict[int, list[Step]] = {}
     for trace, top in tops:
         above = trace.bucket_above(top.top) if top.top else None

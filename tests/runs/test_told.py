@@ -92,3 +92,14 @@ def test_a_told_tool_that_an_agent_below_shows_is_that_one() -> None:
     runs = fold([ROOT, MODEL, asked, CHILD, CHILDS_TOOL])
 
     assert next(run for run in runs if not run.parent_run_id).total.tool_calls == 1
+
+
+def test_the_revision_counts_spans_and_not_what_they_tell_of() -> None:
+    """A told call that was never shown is not in the store: after a restart the revision must not
+    be lower than that of the rows that are there."""
+    assembler = Assembler()
+    assembler.add([ROOT, MODEL, TOLD, TOLD_MODEL, SHOWN], 1)
+    (before,) = assembler.changes().runs
+    (after,) = fold([ROOT, MODEL, SHOWN])
+
+    assert before.revision == after.revision

@@ -1,8 +1,9 @@
 """CrewAI: a crew is a workflow of agents; without a client instrumentor no span shows its model.
 
 Source: Arize-ai/openinference, openinference-instrumentation-crewai 1.1.21 with crewai 1.15;
-captures tests/captures/crewai.  A crew's `token_usage` adds up over all crews that share a model
-object, once per agent: it is this crew's only where it counts as many requests as the tasks show.
+captures tests/captures/crewai, crewai-openai.  A crew's `token_usage` adds up over all crews that
+share a model object, once per agent: it is this crew's only where it counts as many requests as the
+tasks show.
 """
 
 from __future__ import annotations

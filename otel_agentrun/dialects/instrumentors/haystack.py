@@ -1,8 +1,9 @@
 """Haystack: pipelines and agents as chains, no tool spans, messages as Python's repr.
 
 Source: Arize-ai/openinference, openinference-instrumentation-haystack 0.1.46 with haystack-ai 3.4;
-captures tests/captures/haystack.  The model spans inside the first agent of a process are missing
-where the class of its generator was not patched yet: the agent's messages tell of them.
+captures tests/captures/haystack and haystack-agents.  The model spans inside the first agents of a
+process are missing where the class of their generator was not patched yet: the agents' messages
+tell of them.
 """
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ SCOPES: Final = ("openinference.instrumentation.llama_index",)
 CHECKED: Final = "openinference-instrumentation-llama-index 4.6.1, llama-index-core 0.14.25"
 CANNOT_TELL: Final[tuple[str, ...]] = (
     "tokens of streamed model calls",
+    "that a streamed call and the span of an instrumented client library are one: the first ends "
+    "before the other begins, so both count",
     "the id of the model's answer",
     "tool call ids",
     "which agent of a workflow made a call",

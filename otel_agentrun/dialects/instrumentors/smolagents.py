@@ -21,7 +21,8 @@ SCOPES: Final = ("openinference.instrumentation.smolagents",)
 CHECKED: Final = "openinference-instrumentation-smolagents 0.1.43, smolagents 1.26.0"
 CANNOT_TELL: Final[tuple[str, ...]] = (
     "cached and reasoning tokens of streamed calls and of models that are not OpenAI-compatible",
-    "an agent that ended by an exception: its span never comes",
+    "an agent that ended by an exception: its span never comes, and a manager's call of it is not "
+    "seen",
     "tool call ids",
     "that the limit of steps was reached: one more call without tools follows",
 )
