@@ -112,6 +112,7 @@ NOTE_BODIES: Final = (semantic_kernel.USAGE_LOG,)
 """How log records without an event name begin that `event_step_fields` reads."""
 KEYS_CACHED_MAX: Final = 65_536
 TELLING: Final = frozenset({Kind.MODEL, Kind.RUN})
+ALWAYS_TELLING: Final = frozenset({mcp.NAME, litellm.NAME})
 
 
 def use(mappings: Mappings) -> None:
@@ -161,7 +162,7 @@ def step(span: SpanView) -> Step:
 
 def told(span: SpanView, step: Step) -> tuple[Step, ...]:
     """Steps of calls that `span`, read as `step`, tells of; mostly none.  Never raises."""
-    if step.kind not in TELLING and step.dialect != mcp.NAME:
+    if step.kind not in TELLING and step.dialect not in ALWAYS_TELLING:
         return ()
     return told_steps(step, _told(span, step))
 
