@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from otel_agentrun import arguments, plain_json
 from otel_agentrun.dialects import kinds, messages, requests, sources
+from otel_agentrun.dialects.handoffs import tool_for
 from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.dialects.told import Told, answered
 from otel_agentrun.step import Event, Kind, Role, SpanView, Step, ToolRequest, as_text
@@ -25,6 +26,8 @@ CHECKED: Final = (
 )
 CANNOT_TELL: Final = (
     "openai-v2 sends no cached and no reasoning tokens, and no span for `responses.create`.",
+    "google-genai's automatic function calling: all its calls of the model are one span, which has "
+    "the tokens of the last one.",
     "A client's instrumentation knows no tools: without spans of the application's own, tool calls "
     "are read from the messages of the next call, in its log records or, when nothing is around "
     "it, in its span; how long they took is unknown.",
@@ -75,6 +78,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "agent_id": ("gen_ai.agent.id",),
     "tool_name": ("gen_ai.tool.name",),
     "tool_call_id": ("gen_ai.tool.call.id",),
+    "handoff_to": ("gen_ai.handoff.to_agent",),
     "arguments": ("gen_ai.tool.call.arguments", "tool_arguments"),
     "result": ("gen_ai.tool.call.result", "tool_response"),
     "status": ("gen_ai.tool.status",),
@@ -98,6 +102,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "text_completion": kinds.MODEL,
     "embeddings": kinds.MODEL,
     "execute_tool": kinds.TOOL,
+    "agent_handoff": kinds.TOOL,
     "retrieval": kinds.RETRIEVE,
     "search_memory": kinds.RETRIEVE,
     "plan": kinds.PLAN,
@@ -169,6 +174,8 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
                 found["status"], found["error_type"] = "error", typed
         return
     if kind is kinds.TOOL:
+        if "handoff_to" in found:
+            found.setdefault("tool_name", tool_for(found["handoff_to"]))
         if "arguments" not in found or "result" not in found:
             _from_events(span, found)
     elif kind is kinds.RUN:

@@ -7,6 +7,7 @@ an argument (Google ADK), `handoff_to_agent` (Strands), `handoff` (LlamaIndex),
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -20,6 +21,7 @@ BARE: Final = frozenset(
         "delegate_task_to_member", "delegate_task_to_members", "transfer_task_to_member",
     }
 )  # fmt: skip
+NOT_WORD: Final = re.compile(r"\W")
 TARGET_KEYS: Final = (
     "agent_name", "to_agent", "agent", "target_agent", "coworker", "member_id",
 )  # fmt: skip
@@ -28,6 +30,11 @@ TARGET_KEYS: Final = (
 @lru_cache(maxsize=1024)
 def is_handoff(tool_name: str) -> bool:
     return tool_name.startswith(PREFIXES) or tool_name in BARE
+
+
+def tool_for(agent: str) -> str:
+    """What the OpenAI Agents SDK calls the tool that hands over to `agent`."""
+    return "transfer_to_" + NOT_WORD.sub("_", agent.lower())
 
 
 def target(tool_name: str, given: Any) -> str:

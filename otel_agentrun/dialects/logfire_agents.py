@@ -10,13 +10,13 @@ model calls' usage.  A value that is not there is the text `null`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from otel_agentrun import arguments
 from otel_agentrun.dialects import answers, genai, kinds, logfire, messages
 from otel_agentrun.dialects.dialect import table_usage
+from otel_agentrun.dialects.handoffs import tool_for
 from otel_agentrun.dialects.labels import chosen
 from otel_agentrun.dialects.raw_usage import counts, load
 from otel_agentrun.dialects.tables import Found, Labels
@@ -108,8 +108,7 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
 
 def _derive_tool(name: str, found: Found) -> None:
     if "handoff_to" in found:
-        # The Agents SDK's own name for the tool, unless the application renames it.
-        found["tool_name"] = "transfer_to_" + re.sub(r"\W", "_", found["handoff_to"].lower())
+        found["tool_name"] = tool_for(found["handoff_to"])
         found.setdefault("agent_name", found.get("handoff_from", ""))
         return
     found["tool_name"] = name

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from otel_agentrun import arguments
 from otel_agentrun.dialects import instrumentors, kinds, messages, requests, sources
+from otel_agentrun.dialects.handoffs import tool_for
 from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.dialects.told import Told
 from otel_agentrun.step import Event, Kind, Role, SpanView, Step, ToolRequest, as_text
@@ -166,7 +167,7 @@ def _derive_tool(span: SpanView, found: Found) -> None:
         # OpenAI Agents: `input.value` and `output.value` name the agents; the model had asked for
         # `transfer_to_<agent>`, with spaces as underscores.
         found["handoff_to"] = handoff.group(1)
-        found["tool_name"] = "transfer_to_" + re.sub(r"\W", "_", handoff.group(1).lower())
+        found["tool_name"] = tool_for(handoff.group(1))
         found.pop("input", None)
         found.pop("output", None)
         return

@@ -306,3 +306,21 @@ def test_our_attributes_on_a_foreign_span_are_read() -> None:
     )
 
     assert (step.dialect, step.run_id, step.labels["tags.team"]) == ("openinference", "r", "x")
+
+
+def test_a_handoff_is_a_call_of_the_tool_that_the_model_asked_for() -> None:
+    """opentelemetry-instrumentation-openai-agents-v2 has an operation of its own for it."""
+    step = dialects.step(
+        SpanView(
+            trace_id="a",
+            span_id="b",
+            attributes={
+                "gen_ai.operation.name": "agent_handoff",
+                "gen_ai.handoff.from_agent": "Triage",
+                "gen_ai.handoff.to_agent": "Refund Agent",
+            },
+        )
+    )
+
+    assert (step.kind, step.role) == (Kind.TOOL, Role.HANDOFF)
+    assert (step.tool_name, step.handoff_to) == ("transfer_to_refund_agent", "Refund Agent")
