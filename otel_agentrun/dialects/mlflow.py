@@ -19,18 +19,23 @@ from typing import Any, Final
 from otel_agentrun import arguments
 from otel_agentrun.dialects import answers, genai, kinds, messages
 from otel_agentrun.dialects.dialect import table_usage
+from otel_agentrun.dialects.handoffs import tool_for
 from otel_agentrun.dialects.labels import chosen
 from otel_agentrun.dialects.raw_usage import counts, load
 from otel_agentrun.dialects.tables import Found, Labels, as_nano_usd, unquoted
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest, Usage, as_text
 
 NAME: Final = "mlflow"
-CHECKED: Final = "mlflow 3.17.2: decorators and OpenAI autologging, in both modes"
+CHECKED: Final = (
+    "mlflow 3.17.2: decorators and autologging of OpenAI, Anthropic, LangGraph, OpenAI Agents and "
+    "Pydantic AI, in both modes"
+)
 CANNOT_TELL: Final[tuple[str, ...]] = (
     "Tool call ids.",
     "With `update_current_trace(metadata=..., tags=...)` 3.17.2 loses the root, and with it the "
     "run's name, session and user.",
-    "GenAI mode: cached and reasoning tokens, what a retrieval found, a run's own task and answer.",
+    "GenAI mode: cached and reasoning tokens, what a retrieval found, a run's own task and answer, "
+    "handoffs, the name of a Pydantic AI agent.",
 )
 
 TYPE: Final = "mlflow.spanType"
@@ -50,7 +55,9 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "input": (INPUTS, *genai.KEYS["input"]),
     "output": (OUTPUTS, *genai.KEYS["output"]),
 }
-ALSO_READ: Final = frozenset({TYPE, INPUTS, genai.OPERATION})
+AGENT: Final = "name"
+"""Pydantic AI's agent, whose attributes become those of the span."""
+ALSO_READ: Final = frozenset({TYPE, INPUTS, AGENT, genai.OPERATION})
 EVENTS: Final = genai.EVENTS
 
 KINDS: Final[Mapping[str, Kind]] = {
@@ -85,7 +92,21 @@ def _type(span: SpanView) -> str:
     return stated.strip('"') if type(stated) is str else ""
 
 
+HANDOFF: Final = "Handoff"
+ENTRIES: Final = frozenset(
+    {
+        "AgentRunner.run", "AgentRunner.run_sync", "AgentRunner.run_streamed",
+        "Agent.run_sync", "Agent.run_stream_sync",
+    }
+)  # fmt: skip
+"""Methods of OpenAI Agents and Pydantic AI that have the agents' own spans below theirs."""
+METHOD: Final = "Agent.run"
+"""The agent itself, in Pydantic AI."""
+
+
 def kind(span: SpanView) -> Kind:
+    if span.name == HANDOFF and _hands_over(span):
+        return kinds.TOOL
     stated = _type(span)
     found = KINDS.get(stated)
     if found is not None:
@@ -97,8 +118,16 @@ def kind(span: SpanView) -> Kind:
 
 def role(span: SpanView, kind: Kind) -> Role:
     if kind is kinds.RUN:
-        return kinds.WORKFLOW if _type(span) in WRAPPERS else kinds.AGENT
+        return kinds.WORKFLOW if _type(span) in WRAPPERS or _is_entry(span) else kinds.AGENT
     return kinds.NO_ROLE
+
+
+def _is_entry(span: SpanView) -> bool:
+    return span.name.removeprefix("invoke_agent ") in ENTRIES
+
+
+def _hands_over(span: SpanView) -> bool:
+    return span.text(INPUTS).startswith('{"from_agent"')
 
 
 def label(key: str) -> str:
@@ -116,6 +145,8 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
         _derive_model(found)
     genai.derive(span, kind, found, labels)
     if kind is kinds.TOOL:
+        if span.name == HANDOFF and _hands_over(span):
+            _derive_handoff(found)
         found.setdefault("tool_name", _tool_name(span, found))
         if "input" in found:
             found.setdefault("arguments", found["input"])
@@ -124,6 +155,10 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
     elif kind is kinds.RUN:
         if _type(span) in WRAPPERS:
             labels.setdefault("workflow_name", span.name)
+        elif _is_entry(span):
+            found.pop("agent_name", None)
+        elif span.name == METHOD and AGENT in span.attributes:
+            found["agent_name"] = unquoted(span.text(AGENT))
         else:
             found.setdefault("agent_name", span.name)
     elif kind is kinds.RETRIEVE:
@@ -134,6 +169,14 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
             found["hit_count"] = len(listed)
     if "linked_prompts" in found:
         _derive_prompts(found["linked_prompts"], labels)
+
+
+def _derive_handoff(found: Found) -> None:
+    """A span of OpenAI Agents: what was called is a tool of the SDK's, named by the next agent."""
+    given = load(found.get("output"))
+    if agent := given.get("to_agent"):
+        found["tool_name"] = tool_for(str(agent))
+    found.pop("input", None)
 
 
 def _tool_name(span: SpanView, found: Found) -> str:

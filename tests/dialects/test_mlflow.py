@@ -230,3 +230,26 @@ def test_the_one_argument_of_an_agent_is_its_task() -> None:
     )
 
     assert (dialects.content(span).input, dialects.content(span).output) == ("Why?", "So.")
+
+
+def test_the_methods_of_a_framework_are_not_its_agents() -> None:
+    """Autologging makes an AGENT of `Runner.run` around those that it runs; a lone agent below a
+    workflow is its run."""
+    entry = step(native("AGENT", name="AgentRunner.run"))
+    genai = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "AgentRunner.run"}
+    same = step(view(genai, name="invoke_agent AgentRunner.run"))
+    waiting = step(native("AGENT", {"name": "py_agent"}, name="Agent.run_sync"))
+    agent = step(native("AGENT", {"name": "py_agent"}, name="Agent.run"))
+
+    assert {(one.role, one.agent_name) for one in (entry, same, waiting)} == {(Role.WORKFLOW, "")}
+    assert (agent.role, agent.agent_name) == (Role.AGENT, "py_agent")
+
+
+def test_a_handoff_of_openai_agents_is_a_call_of_its_tool() -> None:
+    given = {"mlflow.spanInputs": {"from_agent": "triage"}}
+    made = {**given, "mlflow.spanOutputs": {"to_agent": "Refund agent"}}
+    found = step(native("CHAIN", made, name="Handoff"))
+
+    assert (found.kind, found.tool_name) == (Kind.TOOL, "transfer_to_refund_agent")
+    assert found.handoff_to == "refund_agent"
+    assert step(native("CHAIN", name="Handoff")).kind is Kind.OTHER
