@@ -29,6 +29,8 @@ from otel_agentrun.typed_errors import typed_error
 VERSION_MAX: Final = 1 << 63
 LOGGED_MAX: Final = 1 << 62
 """The same for calls that log records tell of: a span that tells of one is believed."""
+SPANS_MAX: Final = LOGGED_MAX >> 1
+"""Above the versions of spans, nanoseconds of when they came, until 2043."""
 CHARS_MAX: Final = 1 << 16
 """A request whose last assistant message cannot be found is read whole up to this length."""
 RESULT_MARKS: Final = (
@@ -129,7 +131,8 @@ def logged(teller: Step, call: Told, before: int) -> Step:
 
 
 def is_logged(step: Step) -> bool:
-    return step.role is kinds.TOLD and step.version <= LOGGED_MAX
+    """A span that tells of a call itself (AutoGen) has the time it came as its version."""
+    return step.role is kinds.TOLD and SPANS_MAX < step.version <= LOGGED_MAX
 
 
 def _handoff_to(call: Told) -> str:
