@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from otel_agentrun import arguments
 from otel_agentrun.dialects import genai, kinds, messages, requests
+from otel_agentrun.dialects.handoffs import tool_for
 from otel_agentrun.dialects.labels import chosen
 from otel_agentrun.dialects.tables import Found, Labels
 from otel_agentrun.step import Event, Kind, Role, SpanView, ToolRequest
@@ -25,6 +26,7 @@ CANNOT_TELL: Final[tuple[str, ...]] = (
     "Decorated tools: tool call ids.",
     "A client's instrumentation knows no tools: without any span around its calls they are read "
     "from the next request; inside a workflow, tools need a decorator to be seen.",
+    "OpenAI Agents: which agent a handoff goes to.",
     "Retrievals by functions of one's own: `@task` says nothing of their kind.",
     "0.33: cached and reasoning tokens (Anthropic: reasoning); response ids.",
     "0.33: a step that raised; its span is not sent, so that runs may lack their root and end by "
@@ -33,6 +35,7 @@ CANNOT_TELL: Final[tuple[str, ...]] = (
 
 SPAN_KIND: Final = "traceloop.span.kind"
 REQUEST_TYPE: Final = "llm.request.type"
+NEXT_AGENT: Final = "gen_ai.handoff.to_agent"
 SCOPE: Final = "traceloop.tracer"
 ASSOCIATION: Final = "traceloop.association.properties."
 
@@ -71,13 +74,15 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "prompt_version": ("traceloop.prompt.version",),
 }
 PREFIXES: Final[Mapping[str, str]] = {"gen_ai.completion.": "flat_output"}
-ALSO_READ: Final = frozenset({genai.OPERATION, SPAN_KIND, REQUEST_TYPE})
+ALSO_READ: Final = frozenset({genai.OPERATION, SPAN_KIND, REQUEST_TYPE, NEXT_AGENT})
 EVENTS: Final = genai.EVENTS | HITS
 
+HANDOFF: Final = "handoff"
 KINDS: Final[Mapping[str, Kind]] = {
     "workflow": kinds.RUN,
     "agent": kinds.RUN,
     "tool": kinds.TOOL,
+    HANDOFF: kinds.TOOL,
     "task": kinds.OTHER,
 }
 REQUESTS: Final[Mapping[str, Kind]] = {
@@ -146,6 +151,9 @@ def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:
         if found.get("model") == "unknown":
             del found["model"]
     elif kind is kinds.TOOL:
+        if span.attributes.get(SPAN_KIND) == HANDOFF:
+            agent = span.text(NEXT_AGENT)  # OpenAI Agents 0.24 knows it once the span was made
+            found["tool_name"] = tool_for(agent) if agent else HANDOFF
         found.setdefault("tool_name", found.get("entity_name") or span.name.removesuffix(".tool"))
         _derive_result(found)
     elif kind is kinds.RUN:

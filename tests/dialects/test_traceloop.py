@@ -278,3 +278,14 @@ def test_a_run_shows_what_its_function_was_given() -> None:
     assert decorated.output == "It is 18C with light rain in Paris. Yes, bring an umbrella."
     assert (graph.input or "").endswith("(ref: normal-2)")
     assert graph.output == "It is 18C with light rain in Rome. Yes, bring an umbrella."
+
+
+def test_a_handoff_of_openai_agents_is_a_call_of_its_tool() -> None:
+    """With OpenAI Agents 0.24 the next agent is not sent."""
+    scope = "opentelemetry.instrumentation.openai_agents"
+    sent = {"traceloop.span.kind": "handoff", "gen_ai.operation.name": "handoff"}
+    known = dialects.step(view({**sent, "gen_ai.handoff.to_agent": "Refund agent"}, scope))
+    unknown = dialects.step(view(sent, scope, name="triage → unknown.handoff"))
+
+    assert (known.kind, known.tool_name) == (Kind.TOOL, "transfer_to_refund_agent")
+    assert (unknown.kind, unknown.tool_name, unknown.role) == (Kind.TOOL, "handoff", Role.HANDOFF)
