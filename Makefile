@@ -5,6 +5,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# Where it is set, each process of the tests compiles all modules anew: a second of CPU time.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help run test check lint bench golden docs dashboards frameworks fmt changelog constraints prices proto semconv wheel clean
 .DEFAULT_GOAL := help
 
