@@ -191,8 +191,9 @@ class Assembler:
         size = held.group.size
         held.group.restore(stored.steps, stored.events, stored.runs)
         self.steps += held.group.size - size
-        if self._settings.boundary is not None:
-            for step in stored.steps:  # what tied it before it left memory ties it again
+        bounded = self._settings.boundary is not None
+        for step in stored.steps:  # what tied it before it left memory ties it again
+            if step.run_id or step.links or bounded:
                 held = self._tie(held, step)
         if before != held.group.revision or held.group.is_stale:
             self._touch(held, max(held.touched_ns, now_ns))

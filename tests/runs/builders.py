@@ -79,7 +79,7 @@ def trace_groups(draw: st.DrawFn) -> tuple[list[Step], list[Event]]:
     for span in range(1, count + 1):
         parent = rng.choice([0, *range(1, span), 99, 98]) if span > 1 else rng.choice([0, 99])
         start = rng.randrange(0, 200)
-        steps.append(_any_step(rng, span, parent, start, start + rng.randrange(0, 100)))
+        steps.append(any_step(rng, span, parent, start, start + rng.randrange(0, 100)))
     events = [_any_event(rng, number) for number in range(draw(st.integers(0, 4)))]
     events += [_any_message(rng) for _ in range(draw(st.integers(0, 9)))]
     return steps, events
@@ -96,7 +96,7 @@ def _any_message(rng: random.Random) -> Event:
     return a_tool_message(span, (*called, "c1")[0], rng.choice(["fine", "Error: no"]), at=at)
 
 
-def _any_step(rng: random.Random, span: int, parent: int, start: int, end: int) -> Step:
+def any_step(rng: random.Random, span: int, parent: int, start: int, end: int) -> Step:
     kind = rng.choice([*Kind, Kind.MODEL, Kind.TOOL, Kind.RUN])
     status = rng.choice([Status.SUCCESS, Status.SUCCESS, Status.ERROR, Status.TIMEOUT])
     fields: dict[str, Any] = {
