@@ -72,7 +72,7 @@ def percentile(cumulated: dict[str, int], share: float) -> str:
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="agentrun-bench-") as folder:
         settings = {"receiver_decoders": args.decoders, "log_level": "warning"}
-        collector = CollectorProcess(Path(folder) / "data", **settings)
+        collector = CollectorProcess(Path(folder) / "data", cold=True, **settings)
         with collector:
             time.sleep(2.0)  # the decoder process loads its libraries
             pid = collector.pid

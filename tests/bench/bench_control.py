@@ -324,7 +324,7 @@ def main(words: list[str]) -> None:
             rules, local = Path(folder) / "rules.yaml", Path(folder) / "local.json"
             rules.write_text(RULES)
             local.write_text(json.dumps(LOCAL_RULES))
-            with CollectorProcess(Path(folder) / "data", rules_file=rules) as collector:
+            with CollectorProcess(Path(folder) / "data", cold=True, rules_file=rules) as collector:
                 agents = Agents(collector, local)
                 try:
                     for name in wanted:

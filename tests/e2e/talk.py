@@ -7,9 +7,8 @@ import json
 import os
 import ssl
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -28,6 +27,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from tests.e2e.otlp import Request
+from tests.support import warm
 from tests.support.process import CollectorProcess
 
 TIMEOUT_SECS: Final = 30.0
@@ -186,13 +186,10 @@ def agentrun(
     timeout: float = 60.0,
 ) -> subprocess.CompletedProcess[str]:
     """The command line as a process."""
-    command: Sequence[str] = [sys.executable, "-m", "otel_agentrun", *words]
-    environment = {**os.environ, "PYTHONPATH": os.getcwd(), **(env or {})}
+    environment = {**os.environ, **(env or {})}
     if key:
         environment["AGENTRUN_API_KEY"] = key
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=timeout, env=environment, check=False
-    )
+    done = warm.run(words, environment, timeout)
     assert not check or done.returncode == 0, done.stderr
     return done
 

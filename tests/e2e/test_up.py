@@ -30,7 +30,7 @@ def up(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
 
 def test_sigterm_writes_what_is_there_and_ends_with_0(tmp_path: Path) -> None:
     """As Ctrl-C does: the store has everything that was acknowledged, the journal is empty."""
-    with CollectorProcess(tmp_path / "data", store_flush_secs=60) as collector:
+    with CollectorProcess(tmp_path / "data", cold=True, store_flush_secs=60) as collector:
         Talk(collector).export(traces(a_run(trace_id("last words"))))
         journal = tmp_path / "data" / "journal"
         assert list(journal.glob("*.segment"))
@@ -63,7 +63,7 @@ def test_a_taken_port_is_a_sentence_with_what_to_do(tmp_path: Path, taken: int, 
 
 
 def test_two_collectors_do_not_share_a_folder(tmp_path: Path) -> None:
-    with CollectorProcess(tmp_path / "data") as collector:
+    with CollectorProcess(tmp_path / "data", cold=True) as collector:
         done = up("--data-dir", str(tmp_path / "data"))
 
         assert done.returncode == 2
@@ -112,6 +112,7 @@ def test_any_address_with_a_key(tmp_path: Path) -> None:
     keys = "[{name: shop, key: a-long-enough-key-for-tests, roles: [ingest, read]}]"
     with CollectorProcess(
         tmp_path / "data",
+        cold=True,
         auth_keys=keys,
         receiver_grpc_address="0.0.0.0:0",
         receiver_http_address="0.0.0.0:0",

@@ -13,6 +13,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from tests.support.warm import WarmProcess
+
 START_SECS = 60.0
 STOP_SECS = 30.0
 PORTS = {
@@ -26,10 +28,14 @@ PORTS = {
 class CollectorProcess:
     """`agentrun up` on free ports.  Use as a context manager; leaving it kills what is left."""
 
-    def __init__(self, data_dir: Path, *, store: str = "", **settings: object) -> None:
-        """`settings` become AGENTRUN_… variables: `store_flush_secs=0.05`."""
+    def __init__(
+        self, data_dir: Path, *, store: str = "", cold: bool = False, **settings: object
+    ) -> None:
+        """`settings` become AGENTRUN_… variables: `store_flush_secs=0.05`.  A `cold` one is the
+        command itself, for measurements and tests of the start; others are forks (`warm`)."""
         self.data_dir = data_dir
         self._store = store
+        self._cold = cold
         self._environment = {
             **os.environ,
             "AGENTRUN_RECEIVER_GRPC_ADDRESS": "127.0.0.1:0",
@@ -39,7 +45,7 @@ class CollectorProcess:
             "AGENTRUN_RECEIVER_DECODERS": "0",
             **{f"AGENTRUN_{name.upper()}": str(value) for name, value in settings.items()},
         }
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[str] | WarmProcess | None = None
         self.ports: dict[str, int] = {}
         self.log = data_dir.parent / f"{data_dir.name}.log"
 
@@ -50,14 +56,20 @@ class CollectorProcess:
 
     def start(self) -> CollectorProcess:
         """Returns once it listens."""
-        command = [sys.executable, "-m", "otel_agentrun", "up", "--data-dir", str(self.data_dir)]
+        words = ["up", "--data-dir", str(self.data_dir)]
         if self._store:
-            command += ["--store", self._store]
+            words += ["--store", self._store]
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, text=True, env=self._environment
-            )
+            if self._cold:
+                command = [sys.executable, "-m", "otel_agentrun", *words]
+                self._process = subprocess.Popen(
+                    command, stdout=subprocess.PIPE, stderr=log, text=True, env=self._environment
+                )
+            else:
+                self._process = WarmProcess(
+                    words, environment=self._environment, stdout=subprocess.PIPE, stderr=log
+                )
         assert self._process.stdout is not None
         self.ports = {}
         for line in self._process.stdout:
