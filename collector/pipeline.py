@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 import numpy as np
@@ -48,6 +49,8 @@ JUDGE_SECS: Final = 0.005
 """Live runs are judged this long after the last time at the earliest."""
 JUDGE_SHARE: Final = 4
 """And after this many times as long as that took."""
+HOPS_MAX: Final = 16
+"""What the store is asked of at once: a trace that links to a trace that links to ..."""
 STUCK_SECS: Final = 3.0
 """How long the end waits for an answer of a store that hangs; the journal has what it was sent."""
 
@@ -502,13 +505,13 @@ class Pipeline:
             self._flusher.hand_over(flush, pending)
 
     def _take_in(self) -> None:
-        """Take in what the store has of the traces that are new."""
-        unknown = self._assembler.unknown()
-        if not unknown:
-            return
+        """Take in what the store has of the traces that are new, and of what these link to."""
+        for _ in range(HOPS_MAX):
+            unknown = self._assembler.unknown()
+            if not unknown:
+                return
+            self._flusher.insist(partial(self._restore, unknown), "recall")
 
-        def recall() -> None:
-            for stored in self._recall(unknown):
-                self._assembler.restore(stored, time.time_ns())
-
-        self._flusher.insist(recall, "recall")
+    def _restore(self, unknown: Unknown) -> None:
+        for stored in self._recall(unknown):
+            self._assembler.restore(stored, time.time_ns())

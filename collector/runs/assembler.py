@@ -103,6 +103,8 @@ class Assembler:
         self._evicted: OrderedDict[str, int] = OrderedDict()
         """A trace of each open group that was dropped -> its last arrival."""
         self._unknown = Unknown()
+        self._linked: dict[tuple[str, int], None] = {}
+        """(trace id, time) of links since the last `changes`."""
         self._urgent = False
         self.steps = 0
         """Distinct spans in memory."""
@@ -135,6 +137,8 @@ class Assembler:
                 continue
             if added is Added.NEW:
                 self.steps += 1
+                if step.links and step.dialect:
+                    self._linked |= {(trace_id, step.start_ns): None for trace_id, _ in step.links}
             touched[id(held)] = held
         for held in touched.values():
             if held.keys:  # not joined into another meanwhile
@@ -205,7 +209,7 @@ class Assembler:
         runs: list[Run] = []
         removed: list[Removed] = []
         events: list[tuple[Event, str, str]] = []
-        heard_of: list[tuple[str, int]] = []
+        heard_of = list(self._linked)
         findings: list[tuple[Event, bool]] = []
         verdicts: list[Event] = []
         for held in self._dirty.values():
@@ -223,6 +227,7 @@ class Assembler:
             verdicts += changes.verdicts
             self._sort(held)
         self._dirty.clear()
+        self._linked.clear()
         return Changes(
             steps=tuple(steps),
             runs=tuple(runs),

@@ -212,7 +212,8 @@ class Changes:
     events: tuple[tuple[Event, str, str], ...] = ()
     """(event, run id, group id)."""
     heard_of: tuple[tuple[str, int], ...] = ()
-    """(trace id, time) of traces of which there are events and no span yet."""
+    """(trace id, time) of what may come before the spans of a trace: events while it has none, and
+    spans that link to it."""
     findings: tuple[tuple[Event, bool], ...] = ()
     """What rules found, and whether it is new."""
     verdicts: tuple[Event, ...] = ()

@@ -51,6 +51,20 @@ class Reader:
             )
         return found
 
+    def linking_traces(self, trace_ids: Iterable[str]) -> set[str]:
+        """Those with a span that links to one of these stored traces."""
+        found: set[str] = set()
+        for ids in chunks(trace_ids):
+            found.update(
+                self.store.column(
+                    "SELECT DISTINCT TraceId FROM otel_traces"
+                    " WHERE arrayExists(id -> id IN %(ids)s, `Links.TraceId`)"
+                    + between(*self._period(ids)),
+                    {"ids": ids},
+                )
+            )
+        return found
+
     def tombstones(self, trace_ids: Iterable[str]) -> set[str]:
         """Those that were erased: their spans are refused."""
         found: set[str] = set()
@@ -241,7 +255,8 @@ class Reader:
         return raw.read_logs(self.store, trace_ids, span_ids, since_ns)
 
     def _period(self, trace_ids: Sequence[str]) -> tuple[int | None, int | None]:
-        """First and last start of these traces' spans; (None, None) where some are not indexed."""
+        """First and last start of these traces' spans, and of those that link to them; (None, None)
+        where some are not indexed."""
         row = self.store.query(
             "SELECT uniqExact(TraceId) AS traces, toInt64(toUnixTimestamp(min(Start))) AS first,"
             " toInt64(toUnixTimestamp(max(End))) AS last"

@@ -14,6 +14,9 @@ from collector.store.reader import Reader
 from otel_agentrun import dialects
 from otel_agentrun.step import Event, Step
 
+HOPS_MAX = 16
+"""A trace that is linked to by a trace that is linked to by ..."""
+
 
 class Recall:
     """Every method raises StoreError."""
@@ -30,7 +33,22 @@ class Recall:
             conversation_ids=unknown.conversations,
             session_ids=unknown.sessions,
         )
-        return self.groups(groups, known)
+        found = self.groups(groups, known)
+        linking = self._linking(known - _in_a_run(found))
+        if not linking:
+            return found
+        return self.groups(groups | self._reader.groups_of(linking), known | linking)
+
+    def _linking(self, trace_ids: set[str]) -> set[str]:
+        """Traces that link to these, directly or through others: their spans came first."""
+        found: set[str] = set()
+        fresh = trace_ids
+        for _ in range(HOPS_MAX):
+            if not fresh:
+                break
+            fresh = self._reader.linking_traces(fresh) - found - trace_ids
+            found |= fresh
+        return found
 
     def open_groups(self, since_ns: int = 0) -> list[Stored]:
         """Groups with a run that has not ended, for a restart."""
@@ -83,6 +101,10 @@ class Recall:
             )
             found += [dialects.step(view) for batch in batches for view in views_of(batch)]
         return [step for step in found if (step.trace_id, step.span_id) not in placed]
+
+
+def _in_a_run(found: Iterable[Stored]) -> set[str]:
+    return {step.trace_id for stored in found if stored.runs for step in stored.steps}
 
 
 def placed_keys(placed: Iterable[PlacedStep]) -> set[tuple[str, str]]:

@@ -95,11 +95,16 @@ def test_documents_of_real_exports(store: Store, source: str) -> None:  # noqa: 
             if step["kind"] == "tool" and not step["attributes"] and step["role"] != "function":
                 # Another span tells of it: no attributes, but what is told.
                 assert (step["arguments"], step["result"]) != (None, None)
-            assert step["attributes"] or step["role"] == "told" or step["kind"] in ("tool", "other")
+            bare = step["role"] == "told" or step["kind"] in ("tool", "other")
+            # ADK 1.16: neither an invocation nor a call that failed has any.
+            assert step["attributes"] or bare or source == "adk-legacy"
     roots = [run for run in listed if run["parent_run_id"] is None]
     silent = [run["run_id"] for run in roots if not run["input"]]
-    # Some emitters send no content by default; elsewhere a call for embeddings may have none.
-    assert len(silent) <= (len(roots) if source in ("openaiv2-legacy", "adk", "autogen") else 1)
+    # Some emitters send no content by default, as does the client of Anthropic's two calls that no
+    # agent made; elsewhere a call for embeddings may have none.
+    without_content = {"openaiv2-legacy": len(roots), "adk": len(roots), "autogen": len(roots)}
+    without_content |= {"anthropic-openllmetry": 2}
+    assert len(silent) <= without_content.get(source, 1)
 
 
 @pytest.mark.parametrize("source", captures.sources())
