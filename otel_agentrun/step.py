@@ -70,6 +70,11 @@ class Role(StrEnum):
     TOLD = "told"
     """A call without a span of its own, known from what another span holds; it counts in a run
     that has no span of that kind."""
+    OPENING = "opening"
+    """What a streamed call is until its stream begins; the rest of it is beside this step.  Of kind
+    MODEL where it may be all that is recorded, OTHER where its own emitter sends a CLOSING."""
+    CLOSING = "closing"
+    """A MODEL step that only tells of the end of a stream: it has no length."""
 
 
 T = TypeVar("T")

@@ -5,7 +5,8 @@ side, and one framework may nest three spans for it.  Model spans are one call w
 - one is above the other with no agent and no tool between them,
 - their response ids are equal within a trace,
 - they are siblings of different scopes, overlap, and have equal model and token counts, unless both
-  have a response id (parallel calls are real); of those that failed, one lies within the other.
+  have a response id (parallel calls are real); of those that failed, one lies within the other,
+- they are the pieces of a streamed call (see streams.py).
 Each field of the call comes from the innermost span that has it.
 """
 
@@ -15,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import NamedTuple
 
+from otel_agentrun.dialects.kinds import CLOSING
 from otel_agentrun.siblings import same_call, sibling_key
 from otel_agentrun.step import Step, Usage
 
@@ -97,7 +99,8 @@ def merge(steps: Sequence[Step]) -> Merged:
         usage, cost = step.usage, step.cost_nano_usd
         return Merged(step, usage, step.provider, step.model, cost, step.failed)
     inner = sorted(steps, key=inner_first)
-    outermost = inner[-1]
+    # The end of a stream says what was used; whether it failed, the spans know.
+    outermost = next((step for step in reversed(inner) if step.role is not CLOSING), inner[-1])
     return Merged(
         counting=inner[0],
         usage=merge_usage(inner),
@@ -110,9 +113,9 @@ def merge(steps: Sequence[Step]) -> Merged:
     )
 
 
-def inner_first(step: Step) -> tuple[int, int, str]:
-    """A span inside another starts no earlier and ends no later."""
-    return (-step.start_ns, step.end_ns, step.span_id)
+def inner_first(step: Step) -> tuple[bool, int, int, str]:
+    """A span inside another starts no earlier and ends no later; one without length is no span."""
+    return (step.role is CLOSING, -step.start_ns, step.end_ns, step.span_id)
 
 
 def merge_usage(steps: list[Step]) -> Usage | None:

@@ -205,6 +205,10 @@ def _parsed(text: str) -> Any:
         return text
 
 
+ANSWERING: Final = (Role.NONE, Role.OPENING, Role.CLOSING)
+"""Roles of a model call that has a span and is not called the response already."""
+
+
 def responds(run: Run, step: Step) -> bool:
     """Whether a step is a run's final response: its last model call, when it asks for no tool.
 
@@ -215,7 +219,7 @@ def responds(run: Run, step: Step) -> bool:
         run.ended_at_ns > 0
         and run.output_span == (step.trace_id, step.span_id)
         and step.kind is Kind.MODEL
-        and step.role is Role.NONE
+        and step.role in ANSWERING
         and not step.failed
         and not step.tool_requests
     )

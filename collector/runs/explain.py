@@ -11,7 +11,7 @@ from typing import Any
 from collector.runs.quality import NOTES
 from collector.runs.run import PlacedStep, Run
 from otel_agentrun.dialects.explain import explain
-from otel_agentrun.dialects.kinds import FUNCTION, NODE, OTHER, RUN, TOLD, TRANSPORT
+from otel_agentrun.dialects.kinds import FUNCTION, NODE, OPENING, OTHER, RUN, TOLD, TRANSPORT
 from otel_agentrun.dialects.unrecognized import looks_like_an_agent
 from otel_agentrun.step import SpanView, Usage
 
@@ -97,6 +97,8 @@ def _place(placed: PlacedStep, run: Run) -> str:
         return "transport: kept in the tree, says nothing about the agent"
     if step.role is NODE:
         return "an inner node of the framework"
+    if step.role is OPENING:
+        return "the request of a streamed call, which a span beside it tells of once it has ended"
     if step.kind is RUN:
         return "an agent or workflow of this run"
     if not step.dialect:

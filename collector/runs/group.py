@@ -276,8 +276,7 @@ class TraceGroup:
         if self._hearsay is not None and self._hearsay.is_news:
             self._placement.take_back(self._hearsay.tell(self.traces))
         for trace_id, trace in self.traces.items():
-            if trace.stale:
-                self.traces[trace_id] = trace.rebuilt()
+            self.traces[trace_id] = trace.settled()
         traces = [trace for trace in self.traces.values() if trace.tops]
         found = assemble(traces) if traces else []
         known = {run.run_id for run in found}

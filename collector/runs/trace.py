@@ -3,7 +3,8 @@
 Every step belongs to a bucket (see bucket.py): that of its parent, or its own when it is an agent
 invocation or has no parent.  A parent that has not arrived has a bucket already, under its span id;
 when it comes, that bucket becomes its own or joins that of its parent.  No step is ever looked at
-again because of an order of arrival, except the model calls that wait for a span above them.
+again because of an order of arrival, except the model calls that wait for a span above them, and
+pieces of streamed calls (see streams.py).
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from collector.runs.bucket import REWRITE, Bucket, Node, Price, ToolPrice
 from collector.runs.calls import Call, CallCost, join, merge, same_call, sibling_key
 from collector.runs.functions import as_asked
 from collector.runs.reports import REPORTED
-from otel_agentrun.dialects.kinds import FUNCTION, MODEL, RUN, TOLD, TOOL
+from collector.runs.streams import Streams
+from otel_agentrun.dialects.kinds import FUNCTION, MODEL, OPENING, RUN, TOLD, TOOL
 from otel_agentrun.step import Step, Usage
 
 DEPTH_MAX = 256
@@ -83,8 +85,8 @@ class Trace:
     """All steps of one trace id."""
 
     __slots__ = (
-        "_asked", "_by_response", "_functions", "_pricing", "_scope", "_siblings", "_waiting",
-        "nodes", "stale", "tops", "trace_id",
+        "_asked", "_by_response", "_functions", "_pricing", "_scope", "_siblings", "_streams",
+        "_waiting", "nodes", "stale", "tops", "trace_id",
     )  # fmt: skip
 
     def __init__(self, trace_id: str, pricing: Pricing) -> None:
@@ -104,6 +106,7 @@ class Trace:
         """span id that has not arrived -> calls that may lie within a model span above it."""
         self._by_response: dict[str, Call] = {}
         self._siblings: dict[tuple[str, str, str, int, int], list[Step]] = {}
+        self._streams = Streams()
         self._scope: str | None = None
         """Scope of all model spans so far; "" once there are several: only then can two siblings
         be one call, and are looked for."""
@@ -136,8 +139,13 @@ class Trace:
         node.bucket.add(node, self._pricing.tool)
         if step.kind is MODEL:
             self._add_call(node, parent)
-        elif step.span_id in self._waiting:
+            return Added.NEW
+        if step.role is OPENING and self._scope == "":
+            self._streams.add(step)
+        if step.span_id in self._waiting:
             waiting = self._waiting.pop(step.span_id)
+            if step.role is OPENING:
+                self._streams.hold(step, waiting)
             if step.kind not in (RUN, TOOL):
                 self._look_above(waiting, parent)
         return Added.NEW
@@ -153,6 +161,7 @@ class Trace:
             _exchange(node.call, before, step)
         if step.tool_requests:
             self._ask(step)
+        self._streams.touch(step)
         bucket = node.bucket.find()
         if bucket.top is before:
             bucket.top = step
@@ -170,6 +179,7 @@ class Trace:
         if self.stale or node.call is None:
             return
         _exchange(node.call, before, step)
+        self._streams.touch(step)
         node.bucket.find().amend(before, step)
         node.touch()
 
@@ -180,6 +190,12 @@ class Trace:
                 if request.name in self._functions:
                     self.stale = True  # it was taken for something else
 
+    def settled(self) -> Trace:
+        """The trace to read: this one, or one built anew if this one is stale."""
+        if not self.stale:
+            self._join_streams()
+        return self.rebuilt() if self.stale else self
+
     def rebuilt(self) -> Trace:
         """The same trace built anew from the latest version of every span."""
         trace = Trace(self.trace_id, self._pricing)
@@ -187,6 +203,7 @@ class Trace:
             trace._ask(node.step)
         for node in self.nodes.values():
             trace.add(node.step)
+        trace._join_streams()
         for bucket in trace.tops.values():
             bucket.placed_as = REWRITE
             for told in bucket.told.values():
@@ -278,15 +295,20 @@ class Trace:
                 self._scope = ""
                 for earlier in self.nodes.values():
                     if earlier.call is not None and earlier is not node:
-                        self._join_siblings(earlier.step)
+                        self._look_beside(earlier.step)
+                    elif earlier.step.role is OPENING and earlier is not node:
+                        self._streams.add(earlier.step)
         if self._scope == "":
-            self._join_siblings(step)
+            self._look_beside(step)
         self._look_above([call], parent)
         call = call.find()
         if call.counted is None:
             self._apply(call)
 
-    def _join_siblings(self, step: Step) -> None:
+    def _look_beside(self, step: Step) -> None:
+        """Join the call with siblings that describe it, now or once all have come."""
+        if step.role is not TOLD:
+            self._streams.add(step)
         key = sibling_key(step)
         if key is None:
             return
@@ -297,6 +319,19 @@ class Trace:
                 if joined.counted is None:
                     self._apply(joined)
         siblings.append(step)
+
+    def _join_streams(self) -> None:
+        """Join the pieces of streamed calls."""
+        pairs = self._streams.settle(self.nodes)
+        if pairs is None:
+            self.stale = True
+            return
+        for opening, follower in pairs.items():
+            begun, call = self.nodes[opening].call, self._call_of(self.nodes[follower].step)
+            for piece in self._streams.below(opening) if begun is None else [begun]:
+                call = self._join(call, piece)
+            if call.counted is None:
+                self._apply(call)
 
     def _call_of(self, step: Step) -> Call:
         call = self.nodes[step.span_id].call
@@ -322,6 +357,8 @@ class Trace:
                 return
             if node.step.kind in (RUN, TOOL):
                 return
+            if node.step.role is OPENING:
+                self._streams.hold(node.step, calls)
             parent = node.step.parent_span_id
 
     def _join(self, one: Call, other: Call) -> Call:

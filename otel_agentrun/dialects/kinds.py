@@ -27,6 +27,8 @@ NODE: Final = Role.NODE
 FUNCTION: Final = Role.FUNCTION
 RESPONSE: Final = Role.RESPONSE
 TOLD: Final = Role.TOLD
+OPENING: Final = Role.OPENING
+CLOSING: Final = Role.CLOSING
 
 SUCCESS: Final = Status.SUCCESS
 ERROR: Final = Status.ERROR

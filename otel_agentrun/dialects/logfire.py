@@ -104,15 +104,19 @@ def kind(span: SpanView) -> Kind:
 
 def _model_kind(span: SpanView) -> Kind | None:
     """Of a call through an instrumented client; the request of a stream is no call yet."""
-    found: Kind | None = genai.kind(span) if genai.OPERATION in span.attributes else None
-    if found is None:
-        said = span.text(TEMPLATE)
-        found = next((kind for text, kind in TEMPLATES if said.startswith(text)), None)
+    found = _stated(span)
     if found is kinds.MODEL and span.status_code != "Error":
         attributes = span.attributes
         if not any(key in attributes for key in ANSWERED):
             return kinds.OTHER
     return found
+
+
+def _stated(span: SpanView) -> Kind | None:
+    if genai.OPERATION in span.attributes:
+        return genai.kind(span)
+    said = span.text(TEMPLATE)
+    return next((kind for text, kind in TEMPLATES if said.startswith(text)), None)
 
 
 def _agent(span: SpanView) -> str:
@@ -124,7 +128,13 @@ def _agent(span: SpanView) -> str:
 
 
 def role(span: SpanView, kind: Kind) -> Role:
-    return kinds.AGENT if kind is kinds.RUN else kinds.NO_ROLE
+    if kind is kinds.RUN:
+        return kinds.AGENT
+    if span.scope == SCOPE or PENDING in span.attributes:
+        return kinds.NO_ROLE
+    if kind is kinds.MODEL:
+        return kinds.CLOSING if span.attributes.get(SPAN_TYPE) == "log" else kinds.NO_ROLE
+    return kinds.OPENING if _stated(span) is kinds.MODEL else kinds.NO_ROLE
 
 
 def derive(span: SpanView, kind: Kind, found: Found, labels: Labels) -> None:

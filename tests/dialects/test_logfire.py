@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from collector.runs.group import fold
 from otel_agentrun import dialects
 from otel_agentrun.step import Kind, Role, SpanView, Step, Usage
 
@@ -32,9 +33,43 @@ def test_the_request_of_a_stream_is_no_call_and_its_end_is_one() -> None:
     begun = step(CHAT, OPENAI)
     ended = step({**CHAT, **USED, "logfire.span_type": "log"}, OPENAI)
 
-    assert begun.kind is Kind.OTHER
-    assert ended.kind is Kind.MODEL
+    assert (begun.kind, begun.role) == (Kind.OTHER, Role.OPENING)
+    assert (ended.kind, ended.role) == (Kind.MODEL, Role.CLOSING)
     assert ended.usage == Usage(input_tokens=1200, output_tokens=42)
+
+
+def test_the_span_that_the_anthropic_sdk_makes_of_a_stream_is_that_call() -> None:
+    """It lies in the span of the request, which has ended long before, and not near its end."""
+    sdk = {**CHAT, **USED, "gen_ai.response.id": "msg_1", "gen_ai.request.stream": True}
+    log = {**CHAT, **USED, "logfire.span_type": "log"}
+    spans: list[tuple[str, str, str, int, int, dict[str, Any]]] = [
+        ("1", "", "logfire", 0, 99, {"logfire.msg_template": "agent {name}", "name": "weather"}),
+        ("2", "1", ANTHROPIC, 1, 3, CHAT),
+        ("3", "2", "com.anthropic.sdk.python", 2, 64, sdk),
+        ("4", "1", ANTHROPIC, 66, 66, log),
+        ("5", "1", ANTHROPIC, 67, 69, CHAT),
+        ("6", "5", "com.anthropic.sdk.python", 68, 90, {**sdk, "gen_ai.response.id": "msg_2"}),
+        ("7", "1", ANTHROPIC, 92, 92, log),
+    ]  # fmt: skip
+    steps = [
+        dialects.step(
+            SpanView(
+                trace_id="a", span_id=span_id, parent_span_id=parent, scope=scope, start_ns=start,
+                end_ns=end, attributes={"logfire.span_type": "span", **sent},
+            )
+        )
+        for span_id, parent, scope, start, end, sent in spans
+    ]  # fmt: skip
+
+    for arrived in (steps, steps[::-1], [*steps[1::2], *steps[::2]]):
+        [run] = fold(arrived)
+        assert (run.own.model_calls, run.own.input_tokens) == (2, 2400)
+
+
+def test_a_span_of_an_application_that_names_an_operation_is_no_request() -> None:
+    """Only the spans of an instrumented client begin streams."""
+    assert step(CHAT).role is Role.NONE
+    assert step({"logfire.msg_template": "Hi"}, OPENAI).role is Role.NONE
 
 
 def test_a_request_that_failed_is_a_call_that_failed() -> None:

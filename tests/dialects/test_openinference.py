@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from collector.runs.group import fold
 from otel_agentrun import dialects
-from otel_agentrun.step import Kind, Role, SpanView
+from otel_agentrun.step import Kind, Role, SpanView, Step
 
 SCOPE = "openinference.instrumentation."
 
@@ -99,6 +100,34 @@ def test_llama_index_engines_show_question_and_answer() -> None:
 
     assert chat == ("How many days?", "25.")
     assert query == ("Days?", None)
+
+
+def test_llama_index_streams_are_asked_for_once_somebody_reads_them() -> None:
+    """The span has ended by then; that of an instrumented client is of the same call."""
+
+    def llm(span_id: str, scope: str, name: str, start: int, end: int, said: str) -> Step:
+        return dialects.step(
+            SpanView(
+                trace_id="a", span_id=span_id, parent_span_id="1", scope=SCOPE + scope, name=name,
+                start_ns=start, end_ns=end,
+                attributes={"openinference.span.kind": "LLM", "llm.model_name": said},
+            )
+        )  # fmt: skip
+
+    agent = dialects.step(
+        SpanView(
+            trace_id="a", span_id="1", scope=SCOPE + "llama_index", name="FunctionAgent.run",
+            start_ns=0, end_ns=99, attributes={"openinference.span.kind": "AGENT"},
+        )
+    )  # fmt: skip
+    streamed = llm("2", "llama_index", "OpenAI.astream_chat", 1, 2, "gpt-4o-mini")
+    complete = llm("2", "llama_index", "OpenAI.achat", 1, 2, "gpt-4o-mini")
+    asked = llm("3", "openai", "ChatCompletion", 3, 9, "gpt-4o-mini-2024-07-18")
+
+    assert (streamed.role, complete.role) == (Role.OPENING, Role.NONE)
+    assert fold([agent, streamed, asked])[0].own.model_calls == 1
+    assert fold([asked, agent, streamed])[0].own.model_calls == 1
+    assert fold([agent, complete, asked])[0].own.model_calls == 2
 
 
 def printed(role: str, text: str) -> str:

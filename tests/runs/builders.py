@@ -111,7 +111,10 @@ def any_step(rng: random.Random, span: int, parent: int, start: int, end: int) -
     }
     if kind is Kind.RUN:
         fields["role"] = rng.choice([Role.AGENT, Role.AGENT, Role.WORKFLOW, Role.SDK])
+    if kind is Kind.OTHER:
+        fields["role"] = rng.choice([Role.NONE, Role.OPENING])
     if kind is Kind.MODEL:
+        fields["role"] = rng.choice([Role.NONE, Role.NONE, Role.OPENING, Role.CLOSING])
         fields["usage"] = rng.choice(
             [None, Usage(input_tokens=10, output_tokens=2), Usage(input_tokens=20)]
         )

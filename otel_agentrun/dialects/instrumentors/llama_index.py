@@ -19,8 +19,8 @@ SCOPES: Final = ("openinference.instrumentation.llama_index",)
 CHECKED: Final = "openinference-instrumentation-llama-index 4.6.1, llama-index-core 0.14.25"
 CANNOT_TELL: Final[tuple[str, ...]] = (
     "tokens of streamed model calls",
-    "that a streamed call and the span of an instrumented client library are one: the first ends "
-    "before the other begins, so both count",
+    "that a streamed call and the span of an instrumented client library are one, where they name "
+    "different models (a deployment's) or the stream is read under another span",
     "the id of the model's answer",
     "tool call ids",
     "which agent of a workflow made a call",
@@ -33,6 +33,9 @@ AGENT_METHODS: Final = frozenset(
 CHAT_ENGINE: Final = "ChatEngine"
 HELPERS: Final = ("_prepare", "_get_", "get_tool_calls")
 """Methods of a model that call nobody: `_prepare_chat_with_tools`."""
+STREAMS: Final = ("stream", "astream")
+"""Methods of a model whose span ends before the stream begins: its client is asked when somebody
+reads it."""
 INNER_RETRIEVALS: Final = frozenset({"_retrieve", "_aretrieve"})
 """`retrieve` calls it, and both are RETRIEVER."""
 STREAMED: Final = ('{"response_gen":', "<generator object", "<async_generator object")
@@ -59,6 +62,8 @@ def kind(span: SpanView, stated: str) -> Kind | None:
 
 
 def role(span: SpanView, kind: Kind) -> Role | None:
+    if kind is kinds.MODEL:
+        return kinds.OPENING if span.name.rpartition(".")[2].startswith(STREAMS) else None
     if kind is kinds.RUN:
         is_workflow = span.name.rpartition(".")[0].endswith(("Workflow", CHAT_ENGINE))
         return kinds.WORKFLOW if is_workflow else kinds.AGENT
