@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from collector.api.values import (
@@ -26,6 +25,8 @@ from collector.dashboards.scope import LEVELS
 from collector.errors import ForbiddenError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from collector.store.client import Store
 
 SINCE_DEFAULT: Final = "24h"
@@ -126,7 +127,7 @@ def answer(store: Store, stat: StatQuery) -> Document:
     if stat.workspace and not asked.tenants:
         raise ForbiddenError(f"{stat.name} is about all workspaces: it needs a key of none")
     context = stat.context(asked, store.database)
-    rows = store.query(asked.runnable(context, workspace=stat.workspace))
+    rows = _rows(store.arrow(asked.runnable(context, workspace=stat.workspace)))
     times = [column.name for column in asked.columns if column.unit == "time"]
     return {
         **_described(asked),
@@ -139,6 +140,19 @@ def answer(store: Store, stat: StatQuery) -> Document:
             for row in rows
         ],
     }
+
+
+def _rows(table: pa.Table) -> list[Document]:
+    """Rows as dictionaries, times as text with all their nanoseconds."""
+    import pyarrow as pa  # lazy: the command line reads the catalog only
+
+    for at, one in enumerate(table.schema):
+        if pa.types.is_timestamp(one.type):
+            times = table.column(at).cast(pa.timestamp("ns", one.type.tz)).cast(pa.int64())
+            texts = [None if ns is None else format_time(ns) for ns in times.to_pylist()]
+            table = table.set_column(at, one.name, pa.array(texts, pa.string()))
+    rows: list[Document] = table.to_pylist()
+    return rows
 
 
 def _load(name: str) -> Query:
@@ -167,22 +181,15 @@ def _described(asked: Query) -> Document:
 
 def _time(value: Any) -> str | None:
     """RFC 3339; buckets arrive as Unix seconds."""
-    if value is None:
-        return None
     if isinstance(value, int):
         return format_time(value * 1_000_000_000)
-    if isinstance(value, datetime):  # pandas timestamps have nanoseconds, plain ones do not
-        ns: int = getattr(value, "value", None) or int(value.astimezone(UTC).timestamp() * 1e9)
-        return format_time(ns)
-    return str(value)
+    return None if value is None else str(value)
 
 
 def _plain(value: Any) -> Any:
     """JSON has no NaN: a share of nothing is null.  Maps arrive as lists of pairs."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if isinstance(value, datetime):
-        return _time(value)
     if isinstance(value, list):
         if value and all(isinstance(one, tuple) and len(one) == 2 for one in value):
             return {str(key): _plain(one) for key, one in value}

@@ -132,13 +132,14 @@ class Store:
     # Reading
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Rows as dictionaries; for small results.  `%(name)s` in `sql` is a quoted parameter."""
-        rows: list[dict[str, Any]] = self.arrow(sql, parameters).to_pylist()
+        """Rows as dictionaries; for small results.  `%(name)s` in `sql` is a quoted parameter.
+        Times are datetimes, cut to microseconds: `arrow` gives all of them."""
+        rows: list[dict[str, Any]] = _microseconds(self.arrow(sql, parameters)).to_pylist()
         return rows
 
     def column(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:
         """The values of the first column."""
-        values: list[Any] = self.arrow(sql, parameters).column(0).to_pylist()
+        values: list[Any] = _microseconds(self.arrow(sql, parameters)).column(0).to_pylist()
         return values
 
     def arrow(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
@@ -256,6 +257,16 @@ class Store:
             raise
         except Exception as error:
             raise store_error(error, self.url) from error
+
+
+def _microseconds(table: pa.Table) -> pa.Table:
+    """Without pandas, pyarrow makes no Python value of a time with nanoseconds."""
+    for at, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
+            kind = pa.timestamp("us", field.type.tz)
+            cut = table.column(at).cast(kind, safe=False)
+            table = table.set_column(at, pa.field(field.name, kind), cut)
+    return table
 
 
 def _write_stream(sink: Any, data: pa.Table | pa.RecordBatch, compression: str | None) -> None:

@@ -57,10 +57,11 @@ def test_a_query_gives_the_columns_that_it_declares(filled: Filled, name: str, b
         names = found.column_names
     assert names == [column.name for column in asked.columns]
     for column in asked.columns:
+        if column.unit == "time":
+            assert found.num_rows == 0 or found.column(column.name).null_count == 0
+            continue
         for value in found.column(column.name).to_pylist()[:5] if found.num_rows else ():
-            if column.unit == "time":
-                assert value is not None
-            elif not column.is_text:
+            if not column.is_text:
                 assert value is None or isinstance(value, int | float), f"{column.name}: {value!r}"
 
 
