@@ -106,7 +106,8 @@ class Trace:
         """span id that has not arrived -> calls that may lie within a model span above it."""
         self._by_response: dict[str, Call] = {}
         self._siblings: dict[tuple[str, str, str, int, int], list[Step]] = {}
-        self._streams = Streams()
+        self._streams: Streams | None = None
+        """Pieces of streamed calls, once there are several scopes or a call below an opening."""
         self._scope: str | None = None
         """Scope of all model spans so far; "" once there are several: only then can two siblings
         be one call, and are looked for."""
@@ -141,11 +142,11 @@ class Trace:
             self._add_call(node, parent)
             return Added.NEW
         if step.role is OPENING and self._scope == "":
-            self._streams.add(step)
+            self._pieces().add(step)
         if step.span_id in self._waiting:
             waiting = self._waiting.pop(step.span_id)
             if step.role is OPENING:
-                self._streams.hold(step, waiting)
+                self._pieces().hold(step, waiting)
             if step.kind not in (RUN, TOOL):
                 self._look_above(waiting, parent)
         return Added.NEW
@@ -161,7 +162,8 @@ class Trace:
             _exchange(node.call, before, step)
         if step.tool_requests:
             self._ask(step)
-        self._streams.touch(step)
+        if self._streams is not None:
+            self._streams.touch(step)
         bucket = node.bucket.find()
         if bucket.top is before:
             bucket.top = step
@@ -179,7 +181,8 @@ class Trace:
         if self.stale or node.call is None:
             return
         _exchange(node.call, before, step)
-        self._streams.touch(step)
+        if self._streams is not None:
+            self._streams.touch(step)
         node.bucket.find().amend(before, step)
         node.touch()
 
@@ -297,7 +300,7 @@ class Trace:
                     if earlier.call is not None and earlier is not node:
                         self._look_beside(earlier.step)
                     elif earlier.step.role is OPENING and earlier is not node:
-                        self._streams.add(earlier.step)
+                        self._pieces().add(earlier.step)
         if self._scope == "":
             self._look_beside(step)
         self._look_above([call], parent)
@@ -308,7 +311,7 @@ class Trace:
     def _look_beside(self, step: Step) -> None:
         """Join the call with siblings that describe it, now or once all have come."""
         if step.role is not TOLD:
-            self._streams.add(step)
+            self._pieces().add(step)
         key = sibling_key(step)
         if key is None:
             return
@@ -320,8 +323,15 @@ class Trace:
                     self._apply(joined)
         siblings.append(step)
 
+    def _pieces(self) -> Streams:
+        if self._streams is None:
+            self._streams = Streams()
+        return self._streams
+
     def _join_streams(self) -> None:
         """Join the pieces of streamed calls."""
+        if self._streams is None:
+            return
         pairs = self._streams.settle(self.nodes)
         if pairs is None:
             self.stale = True
@@ -358,7 +368,7 @@ class Trace:
             if node.step.kind in (RUN, TOOL):
                 return
             if node.step.role is OPENING:
-                self._streams.hold(node.step, calls)
+                self._pieces().hold(node.step, calls)
             parent = node.step.parent_span_id
 
     def _join(self, one: Call, other: Call) -> Call:

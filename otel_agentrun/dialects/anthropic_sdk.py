@@ -3,7 +3,8 @@
 Source: anthropic 2.11.0, anthropic/_tracing.py and lib/_tracing/.  One CLIENT span per API call,
 its retries included; only `anthropic.messages.create` and its variants are model calls.  Where
 another instrumentor describes the same call, the fold counts one: this span lies within its span
-(OpenInference) or beside it (OpenLLMetry) and has the same response id.
+(OpenInference; Logfire, whose record of a stream's end is beside that) or beside it (OpenLLMetry)
+and has the same response id.
 """
 
 from __future__ import annotations
