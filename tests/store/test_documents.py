@@ -76,16 +76,23 @@ def ingest(
     return assembler
 
 
+def shape(run: dict[str, Any]) -> tuple[object, ...]:
+    """Runs of the same are stored and shown alike: what they count, how they ended and began."""
+    texts = ("input", "output", "parent_run_id", "session_id", "findings", "data_quality")
+    counted = (bool(run[name]) for name in (*api.COUNTS, *texts))
+    return (run["status"], run["stop_reason"], *run["dialects"], *counted)
+
+
 @pytest.mark.parametrize("source", captures.sources())
 def test_documents_of_real_exports(store: Store, source: str) -> None:  # noqa: F811
     """Every run of a capture has the fields of the API, and its task and answer as text."""
     ingest(Writer(store, inline_value_bytes_max=200), *decoded(source))
     reader = Reader(store)
     listed = documents.run_documents(reader, reader.runs(RunFilter(limit=None)))
-    shown = [documents.shown(reader, run["run_id"]) for run in listed]
 
     assert listed == sorted(listed, key=lambda run: run["started_at"], reverse=True)
-    for run, each in zip(listed, shown, strict=True):
+    for run in {shape(run): run for run in listed}.values():  # showing one takes ten questions
+        each = documents.shown(reader, run["run_id"])
         assert each is not None
         assert each["run"] == run
         api.ShownRun.model_validate(each)
