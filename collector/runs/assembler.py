@@ -7,7 +7,7 @@ event of it arrives (`unknown` names what to look up, `restore` takes it in).  N
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -67,9 +67,13 @@ class Unknown:
     """(workspace, explicit run id)."""
     conversations: set[tuple[str, str]] = field(default_factory=set)
     sessions: set[tuple[str, str]] = field(default_factory=set)
+    tool_calls: set[tuple[str, str]] = field(default_factory=set)
+    """(workspace, id) of those by which a client's calls are tied."""
 
     def __bool__(self) -> bool:
-        return bool(self.traces or self.runs or self.conversations or self.sessions)
+        return bool(
+            self.traces or self.runs or self.conversations or self.sessions or self.tool_calls
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +123,7 @@ class Assembler:
     def open_runs(self) -> int:
         return sum(held.group.open_runs for held in self._open.values())
 
-    def add(self, steps: Iterable[Step], now_ns: int) -> list[int]:
+    def add(self, steps: Sequence[Step], now_ns: int) -> list[int]:
         """Take steps in; the positions of those that were here already, in the same version."""
         duplicates = []
         touched: dict[int, Held] = {}
@@ -143,6 +147,9 @@ class Assembler:
         for held in touched.values():
             if held.keys:  # not joined into another meanwhile
                 self._touch(held, now_ns)
+        for trace_id in {step.trace_id for step in steps}:
+            held = self._by_key[trace_id]
+            self._tie_calls(held, self._calls(held, (trace_id,)))
         return duplicates
 
     def add_event(self, event: Event, now_ns: int) -> bool:
@@ -168,6 +175,7 @@ class Assembler:
 
     def unknown(self) -> Unknown:
         """What came since the last call and may have a past in the store."""
+        self._tie_told()
         unknown, self._unknown = self._unknown, Unknown()
         return unknown
 
@@ -205,6 +213,7 @@ class Assembler:
 
     def changes(self) -> Changes:
         """What to write since the last call."""
+        self._tie_told()
         steps: list[PlacedStep] = []
         runs: list[Run] = []
         removed: list[Removed] = []
@@ -307,8 +316,9 @@ class Assembler:
         found |= {id(held): held for held, _ in self._due(now_ns)}
         for key in found.keys() & self._dirty.keys():
             del found[key]
-        for key in found:
+        for key, held in found.items():
             self._alone.pop(key, None)
+            self._unknown.tool_calls.update(self._calls(held, held.group.traces))
         return [trace_id for held in found.values() for trace_id in held.group.traces]
 
     def overdue(self, now_ns: int) -> list[str]:
@@ -448,6 +458,27 @@ class Assembler:
                     held = self._share(held, trace_id, self._unknown.traces, trace_id)
         return held
 
+    def _calls(self, held: Held, trace_ids: Iterable[str]) -> list[tuple[str, str]]:
+        """(workspace, id) of the tool calls by which these traces of it are tied to others."""
+        boundary = self._settings.boundary
+        return [
+            (top.labels.get("workspace", ""), call_id)
+            for trace_id in trace_ids
+            for top, call_id in held.group.tool_calls(trace_id)
+            if boundary is None or boundary(top) != "explicit"
+        ]
+
+    def _tie_calls(self, held: Held, calls: Iterable[tuple[str, str]]) -> None:
+        """Join a group with those that are about the same tool calls."""
+        for call in calls:
+            held = self._share(held, call_key(*call), self._unknown.tool_calls, call)
+
+    def _tie_told(self) -> None:
+        """The same by what log records tell of: it is known when all of them are here."""
+        for held in [held for held in self._dirty.values() if held.group.events]:
+            if held.keys:
+                self._tie_calls(held, self._calls(held, held.group.traces))
+
     def _share(self, held: Held, key: str, unknown: set[Name], name: Name) -> Held:
         other = self._by_key.get(key)
         if other is None:
@@ -480,8 +511,13 @@ def run_key(workspace: str, run_id: str) -> str:
     return f"r:{workspace}:{run_id}"
 
 
+def call_key(workspace: str, call_id: str) -> str:
+    return f"t:{workspace}:{call_id}"
+
+
 def _keys_of_run(run: Run) -> list[str]:
-    return [*run.trace_ids, run_key(run.workspace, run.run_id)]
+    calls = [call_key(run.workspace, call_id) for call_id in run.tool_call_ids]
+    return [*run.trace_ids, run_key(run.workspace, run.run_id), *calls]
 
 
 def _closing(group: TraceGroup, now_ns: int, *, lost: bool) -> list[Event]:

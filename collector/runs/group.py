@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from collector.runs import clients
 from collector.runs.bucket import REWRITE
 from collector.runs.events import RUN_HEARTBEAT, RUN_STARTED, RUN_STEP, is_verdict
 from collector.runs.heard import Hearsay, is_telling
@@ -273,8 +274,7 @@ class TraceGroup:
 
     def assemblies(self) -> list[Assembly]:
         """The runs of this group, parents first; none for a trace in which no agent acts."""
-        if self._hearsay is not None and self._hearsay.is_news:
-            self._placement.take_back(self._hearsay.tell(self.traces))
+        self._tell()
         for trace_id, trace in self.traces.items():
             self.traces[trace_id] = trace.settled()
         traces = [trace for trace in self.traces.values() if trace.tops]
@@ -289,6 +289,10 @@ class TraceGroup:
         )
         runs = [Assembly(run_id, announced_ns=told.at_ns) for told, run_id in named] + found
         return self._related(runs) if self._announced else runs
+
+    def _tell(self) -> None:
+        if self._hearsay is not None and self._hearsay.is_news:
+            self._placement.take_back(self._hearsay.tell(self.traces))
 
     def _related(self, runs: list[Assembly]) -> list[Assembly]:
         """Runs whose own span is still to come are where they say that they are."""
@@ -306,6 +310,11 @@ class TraceGroup:
     def _has(self, trace_id: str, span_id: str) -> bool:
         trace = self.traces.get(trace_id)
         return trace is not None and span_id in trace.nodes
+
+    def tool_calls(self, trace_id: str) -> list[tuple[Step, str]]:
+        """(call of a client, id) of the tool calls that tie a trace to others of that client."""
+        self._tell()
+        return list(clients.tool_call_ids(self.traces[trace_id].tops.values()))
 
     def runs(self) -> list[Run]:
         """What the group folds to, now."""

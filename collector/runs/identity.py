@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from collector.runs import clients
 from collector.runs.bucket import Bucket
 from collector.runs.trace import Trace
 from otel_agentrun.dialects.kinds import MODEL, TOOL
@@ -33,6 +34,8 @@ class Assembly:
     buckets: list[Bucket] = field(default_factory=list)
     adopted: list[Step] = field(default_factory=list)
     """Agent invocations that are this run, not child runs of it."""
+    opening: Step | None = None
+    """Where several calls of a client are the run, the first of them; the root is the last."""
     announced_ns: int = 0
     """When it was first heard of, while it has no span."""
 
@@ -84,7 +87,19 @@ def admit_told(runs: Sequence[Assembly]) -> None:
 
 
 def _told(run: Assembly, kind: Kind) -> list[Bucket]:
-    return [bucket.told[kind] for bucket in run.buckets if kind in bucket.told]
+    """What each bucket of a run tells of, in their order; a call that was told of before, in an
+    earlier trace (a request was tried again), is not another one."""
+    found: list[Bucket] = []
+    known: set[str] = set()
+    for bucket in run.buckets:
+        told = bucket.told.get(kind)
+        if told is None:
+            continue
+        ids = {node.step.tool_call_id or node.step.span_id for node in told.nodes}
+        if not known.issuperset(ids):
+            known |= ids
+            found.append(told)
+    return found
 
 
 class _Assembler:
@@ -172,6 +187,8 @@ class _Assembler:
             run = Assembly(self._group_id)
             self._runs.append(run)
             self._descend(run, tops, None, adopts=True)
+            if not tops and (calls := clients.calls(loose)):
+                run.opening, run.root = calls[0], calls[-1]
             others = []
         elif tops:
             run = self._open(self._group_id, tops[0][1], None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from collector.runs import clients
 from collector.runs.bucket import Bucket, Tally
 from collector.runs.events import EventFacts, read_events
 from collector.runs.identity import Assembly, descend
@@ -143,7 +144,8 @@ def _run(
     open_ = conclusion.status in ("initiated", "running", "paused")
     root = run.root
     begun = facts.started.at_ns if facts.started else run.announced_ns
-    start = root.start_ns if root else min((b.start_ns for b in buckets), default=begun)
+    opening = run.opening or root
+    start = opening.start_ns if opening else min((b.start_ns for b in buckets), default=begun)
     end = 0
     if not open_:
         end = root.end_ns if root else max((b.end_ns for b in buckets), default=start)
@@ -162,7 +164,8 @@ def _run(
         root_run_id=run.top.run_id,
         child_run_ids=tuple(sorted(child.run_id for child in run.children)),
         trace_ids=_trace_ids(buckets),
-        root_span_id=root.span_id if root else "",
+        tool_call_ids=tuple(sorted({one for _, one in clients.tool_call_ids(run.buckets)})),
+        root_span_id=root.span_id if root and not run.opening else "",
         **said,
         agent_name=_agent_name(run, announced, buckets),
         agent_id=announced.get(semconv.AGENT_ID, "")

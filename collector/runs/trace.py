@@ -76,6 +76,12 @@ _counts: Final = attrgetter(
 """What a trace and its buckets have added up or sorted a step by."""
 
 
+def _differs(told: Step, known: Step) -> bool:
+    """Whether two spans that begin at once tell of one call in different words, and the first is to
+    be believed whichever comes first."""
+    return told.role is TOLD and told != known and repr(told) > repr(known)
+
+
 def _exchange(call: Call, before: Step, step: Step) -> None:
     steps = call.find().steps
     steps[next(at for at, each in enumerate(steps) if each is before)] = step
@@ -121,7 +127,7 @@ class Trace:
             self._functions.add(step.name)
         known = self.nodes.get(step.span_id)
         if known is not None:
-            if known.step.version == step.version:
+            if known.step.version == step.version and not _differs(step, known.step):
                 return Added.DUPLICATE
             if known.step.version > step.version:
                 return Added.OLDER

@@ -88,6 +88,7 @@ class Reader:
         run_ids: Iterable[tuple[str, str]] = (),
         conversation_ids: Iterable[tuple[str, str]] = (),
         session_ids: Iterable[tuple[str, str]] = (),
+        tool_call_ids: Iterable[tuple[str, str]] = (),
     ) -> set[str]:
         """Trace groups that have steps or events of these traces, or runs with these
         (workspace, id) pairs."""
@@ -102,10 +103,11 @@ class Reader:
                         {"ids": ids},
                     )
                 )
-        for column, pairs in (
-            ("RunId", run_ids),
-            ("ConversationId", conversation_ids),
-            ("SessionId", session_ids),
+        for condition, pairs in (
+            ("RunId IN %(ids)s", run_ids),
+            ("ConversationId IN %(ids)s", conversation_ids),
+            ("SessionId IN %(ids)s", session_ids),
+            ("hasAny(ToolCallIds, array%(ids)s)", tool_call_ids),
         ):
             by_workspace: dict[str, list[str]] = {}
             for workspace, value in pairs:
@@ -115,7 +117,7 @@ class Reader:
                     found.update(
                         self.store.column(
                             f"SELECT DISTINCT GroupId FROM agent_runs FINAL"
-                            f" WHERE {column} IN %(ids)s AND Workspace = %(workspace)s",
+                            f" WHERE {condition} AND Workspace = %(workspace)s",
                             {"ids": ids, "workspace": workspace},
                         )
                     )

@@ -25,13 +25,14 @@ class Recall:
         self._reader = reader
 
     def __call__(self, unknown: Unknown) -> list[Stored]:
-        """The stored groups that any of these traces, runs, conversations or sessions is in."""
+        """The stored groups that any of these traces, runs, conversations, ... is in."""
         known = self._reader.known_traces(unknown.traces) if unknown.traces else set()
         groups = self._reader.groups_of(
             unknown.traces if known else (),
             run_ids=unknown.runs,
             conversation_ids=unknown.conversations,
             session_ids=unknown.sessions,
+            tool_call_ids=unknown.tool_calls,
         )
         found = self.groups(groups, known)
         linking = self._linking(known - _in_a_run(found))

@@ -27,8 +27,8 @@ CANNOT_TELL: Final[tuple[str, ...]] = (
     "Tool calls of their own: the application runs tools without a span.  They are counted from "
     "the results in the next request; how long a tool took is unknown, a failure only where the "
     "result says so.",
-    "Which calls are one run: without a span around them each call is a trace and a run of its "
-    "own.",
+    "Which calls are one run, without a span around them: those are that bring results of tools "
+    "which an earlier one asked for.",
     "Calls that were given the same `metadata` object as an earlier one: their spans are lost.",
     "An application's failure outside of its model calls.",
     "Under a span of the application: failed calls, but for the last one's error on that span.",

@@ -221,7 +221,7 @@ def results(item: Any) -> Iterator[tuple[str, str, Any, bool]]:
     if not isinstance(item, Mapping):
         return
     if item.get("role") == "tool" and item.get("tool_call_id"):
-        result = item.get("content", item.get("parts"))
+        result = _plain(item.get("content", item.get("parts")))
         failed = item.get("status") == "error" or _tells_error(result)
         yield str(item["tool_call_id"]), str(item.get("name") or ""), result, failed
         return
@@ -254,6 +254,20 @@ def results(item: Any) -> Iterator[tuple[str, str, Any, bool]]:
             failed = inner.get("status") == "error" or _tells_error(result)
             call_id = str(inner.get("toolUseId") or inner.get("id") or "")
             yield call_id, str(inner.get("name") or ""), result, failed
+
+
+def _plain(result: Any) -> Any:
+    """A text in parts as the text that it is: of two spans that tell of a call, one has it so."""
+    if not isinstance(result, list):
+        return result
+    texts = [
+        part.get("text", part.get("content"))
+        for part in result
+        if isinstance(part, Mapping) and part.get("type") == "text"
+    ]
+    if len(texts) < len(result) or not all(isinstance(text, str) for text in texts):
+        return result
+    return "".join(texts)
 
 
 def _tells_error(result: Any) -> bool:

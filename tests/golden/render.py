@@ -12,14 +12,13 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, Final
 
-from collector.runs.group import TraceGroup
+from collector.runs.assembler import Assembler
 from collector.runs.run import PlacedStep, Run
 from collector.runs.trace import Pricing
 from otel_agentrun import dialects
 from otel_agentrun.prices import PriceBook
-from otel_agentrun.step import Event
 from tests.support import captures
-from tests.support.truth import load
+from tests.support.truth import NOW_NS, load
 
 FOLDER: Final = Path(__file__).parent
 VOLATILE: Final = frozenset({"revision", "version", "price_version"})
@@ -47,26 +46,21 @@ def files() -> dict[Path, str]:
 
 
 def render(source: str) -> str:
-    path = captures.folder(source)
-    events: dict[str, list[Event]] = {}
-    for event in load(source).events:
-        events.setdefault(event.trace_id, []).append(event)
     book = PriceBook()
     pricing = Pricing(
         model=book.cost_nano_usd, tool=lambda step: book.tool_cost_nano_usd(step.tool_name)
     )
-    lines: list[str] = []
-    for trace_id, spans in sorted(captures.by_trace(path).items()):
-        group = TraceGroup(pricing)
+    assembler = Assembler(pricing=pricing)
+    for _, spans in sorted(captures.by_trace(captures.folder(source)).items()):
         for span in spans:
             step = dialects.step(span)
-            for each in (step, *dialects.told(span, step)):
-                group.add(each)
-        for event in events.get(trace_id, ()):
-            group.add_event(event)
-        changes = group.changes()
-        for run in changes.runs:
-            lines += _run(run, [step for step in changes.steps if step.run_id == run.run_id])
+            assembler.add([step, *dialects.told(span, step)], NOW_NS)
+    for event in load(source).events:
+        assembler.add_event(event, NOW_NS)
+    changes = assembler.changes()
+    lines: list[str] = []
+    for run in sorted(changes.runs, key=lambda run: run.group_id):
+        lines += _run(run, [step for step in changes.steps if step.run_id == run.run_id])
     return "\n".join(lines) + "\n"
 
 
