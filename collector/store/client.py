@@ -262,10 +262,12 @@ class Store:
 def _microseconds(table: pa.Table) -> pa.Table:
     """Without pandas, pyarrow makes no Python value of a time with nanoseconds."""
     for at, field in enumerate(table.schema):
-        if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
-            kind = pa.timestamp("us", field.type.tz)
-            cut = table.column(at).cast(kind, safe=False)
-            table = table.set_column(at, pa.field(field.name, kind), cut)
+        is_list = pa.types.is_list(field.type)
+        kind = field.type.value_type if is_list else field.type
+        if pa.types.is_timestamp(kind) and kind.unit == "ns":
+            kind = pa.timestamp("us", kind.tz)
+            kind = pa.list_(kind) if is_list else kind
+            table = table.set_column(at, field.name, table.column(at).cast(kind, safe=False))
     return table
 
 
