@@ -35,7 +35,14 @@ def same(one: pa.RecordBatch, other: pa.RecordBatch, without: Sequence[str] = ()
     """In any order: rows of one resource are put together."""
 
     def rows(batch: pa.RecordBatch) -> list[str]:
-        found = batch.drop_columns(list(without)).to_pylist()
+        plain = batch.drop_columns(list(without))
+        for at, field in enumerate(plain.schema):  # pyarrow needs pandas for nanoseconds
+            if pa.types.is_timestamp(field.type):
+                plain = plain.set_column(at, field.name, plain.column(at).cast(pa.int64()))
+            elif field.name == "Events.Timestamp":
+                times = plain.column(at).cast(pa.list_(pa.int64()))
+                plain = plain.set_column(at, field.name, times)
+        found = plain.to_pylist()
         for row in found:
             if "Version" in row:  # its last bits are a digest, also of types that are not kept
                 row["Version"] >>= HASH_BITS
