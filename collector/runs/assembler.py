@@ -149,7 +149,9 @@ class Assembler:
                 self._touch(held, now_ns)
         for trace_id in {step.trace_id for step in steps}:
             held = self._by_key[trace_id]
-            self._tie_calls(held, self._calls(held, (trace_id,)))
+            trace = held.group.traces[trace_id]
+            if trace.has_clients or trace.stale:
+                self._tie_calls(held, self._calls(held, (trace_id,)))
         return duplicates
 
     def add_event(self, event: Event, now_ns: int) -> bool:

@@ -23,14 +23,10 @@ RANDOM_CHARS: Final = 8
 """So much of an id has to look random: `call_0` of a local model is in every run."""
 
 
-def is_alone(step: Step | None) -> bool:
+def is_alone(step: Step) -> bool:
     """Whether a step is the top of what a client did on its own."""
-    return (
-        step is not None
-        and not step.parent_span_id
-        and not step.run_id
-        and (step.kind is MODEL or (step.kind is TOOL and bool(step.tool_call_id)))
-    )
+    is_call = step.kind is MODEL or (step.kind is TOOL and step.tool_call_id != "")
+    return is_call and not step.parent_span_id and not step.run_id
 
 
 def calls(buckets: Iterable[Bucket]) -> list[Step]:

@@ -314,7 +314,10 @@ class TraceGroup:
     def tool_calls(self, trace_id: str) -> list[tuple[Step, str]]:
         """(call of a client, id) of the tool calls that tie a trace to others of that client."""
         self._tell()
-        return list(clients.tool_call_ids(self.traces[trace_id].tops.values()))
+        trace = self.traces[trace_id]
+        if trace.stale:
+            trace = self.traces[trace_id] = trace.rebuilt()
+        return list(clients.tool_call_ids(trace.tops.values())) if trace.has_clients else []
 
     def runs(self) -> list[Run]:
         """What the group folds to, now."""

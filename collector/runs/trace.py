@@ -17,6 +17,7 @@ from typing import Final
 
 from collector.runs.bucket import REWRITE, Bucket, Node, Price, ToolPrice
 from collector.runs.calls import Call, CallCost, join, merge, same_call, sibling_key
+from collector.runs.clients import is_alone
 from collector.runs.functions import as_asked
 from collector.runs.reports import REPORTED
 from collector.runs.streams import Streams
@@ -92,7 +93,7 @@ class Trace:
 
     __slots__ = (
         "_asked", "_by_response", "_functions", "_pricing", "_scope", "_siblings", "_streams",
-        "_waiting", "nodes", "stale", "tops", "trace_id",
+        "_waiting", "has_clients", "nodes", "stale", "tops", "trace_id",
     )  # fmt: skip
 
     def __init__(self, trace_id: str, pricing: Pricing) -> None:
@@ -101,6 +102,8 @@ class Trace:
         """span id -> node."""
         self.tops: dict[str, Bucket] = {}
         """span id of the top -> its bucket, for every bucket that joined no other."""
+        self.has_clients = False
+        """There are calls without a span around them (clients.py)."""
         self.stale = False
         """A span was replaced by a later version: `rebuilt` gives the trace that counts it."""
         self._asked: set[str] = set()
@@ -255,6 +258,7 @@ class Trace:
         if step.kind is RUN or not parent:
             bucket = waited or self._new_top(step.span_id)
             bucket.top = step
+            self.has_clients = self.has_clients or is_alone(step)
             return bucket
         above = self.nodes.get(parent)
         bucket = above.bucket.find() if above else self.tops.get(parent) or self._new_top(parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -152,5 +153,15 @@ def test_a_call_that_has_left_memory_is_found_by_the_id_of_its_tool_call() -> No
     assert ("", CALLS[0]) in unknown.tool_calls
     assembler.restore(Stored(steps=tuple(FIRST), events=(), runs=written.runs), 11)
     [run] = assembler.changes().runs
+
+    assert run.trace_ids == (f"{1:032x}", f"{2:032x}")
+
+
+def test_a_call_that_comes_after_a_newer_version_of_a_span_of_its_trace_is_tied() -> None:
+    """The trace is counted anew only when somebody looks."""
+    [step, *told_of] = SECOND
+    child = a_step(8, 2, trace_id=step.trace_id, start=210, end=220)
+
+    [run] = folded([*FIRST, child, replace(child, version=child.version + 1), step, *told_of])
 
     assert run.trace_ids == (f"{1:032x}", f"{2:032x}")
