@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from collector.runs.events import RUN_CLOSED, make_event
 from collector.runs.group import TraceGroup
@@ -20,7 +20,7 @@ from otel_agentrun import semconv
 from otel_agentrun.step import Event, Step
 
 SECOND = 1_000_000_000
-Name = TypeVar("Name", str, tuple[str, str])
+Name = TypeVar("Name", bound=str | tuple[object, ...])
 
 BOUNDARIES = ("trace", "conversation", "session", "explicit")
 EVICTED_MAX = 100_000
@@ -58,6 +58,15 @@ class Held:
     """Its closing events were asked for and are on their way through the journal."""
 
 
+class Tie(NamedTuple):
+    """What ties the calls of a client to each other (clients.py)."""
+
+    workspace: str
+    name: str
+    """The id of a tool call or of a response."""
+    at_ns: int
+
+
 @dataclass(slots=True)
 class Unknown:
     """What is new here and may be in the store."""
@@ -67,13 +76,10 @@ class Unknown:
     """(workspace, explicit run id)."""
     conversations: set[tuple[str, str]] = field(default_factory=set)
     sessions: set[tuple[str, str]] = field(default_factory=set)
-    tool_calls: set[tuple[str, str]] = field(default_factory=set)
-    """(workspace, id) of those by which a client's calls are tied."""
+    ties: set[Tie] = field(default_factory=set)
 
     def __bool__(self) -> bool:
-        return bool(
-            self.traces or self.runs or self.conversations or self.sessions or self.tool_calls
-        )
+        return bool(self.traces or self.runs or self.conversations or self.sessions or self.ties)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +157,7 @@ class Assembler:
             held = self._by_key[trace_id]
             trace = held.group.traces[trace_id]
             if trace.has_clients or trace.stale:
-                self._tie_calls(held, self._calls(held, (trace_id,)))
+                self._tie_clients(held, self._ties(held, (trace_id,)))
         return duplicates
 
     def add_event(self, event: Event, now_ns: int) -> bool:
@@ -320,7 +326,7 @@ class Assembler:
             del found[key]
         for key, held in found.items():
             self._alone.pop(key, None)
-            self._unknown.tool_calls.update(self._calls(held, held.group.traces))
+            self._unknown.ties.update(self._ties(held, held.group.traces))
         return [trace_id for held in found.values() for trace_id in held.group.traces]
 
     def overdue(self, now_ns: int) -> list[str]:
@@ -460,26 +466,27 @@ class Assembler:
                     held = self._share(held, trace_id, self._unknown.traces, trace_id)
         return held
 
-    def _calls(self, held: Held, trace_ids: Iterable[str]) -> list[tuple[str, str]]:
-        """(workspace, id) of the tool calls by which these traces of it are tied to others."""
+    def _ties(self, held: Held, trace_ids: Iterable[str]) -> list[Tie]:
+        """What ties these traces of it to others of the same client."""
         boundary = self._settings.boundary
         return [
-            (top.labels.get("workspace", ""), call_id)
+            Tie(top.labels.get("workspace", ""), one, top.start_ns)
             for trace_id in trace_ids
-            for top, call_id in held.group.tool_calls(trace_id)
+            for top, one in held.group.ties(trace_id)
             if boundary is None or boundary(top) != "explicit"
         ]
 
-    def _tie_calls(self, held: Held, calls: Iterable[tuple[str, str]]) -> None:
-        """Join a group with those that are about the same tool calls."""
-        for call in calls:
-            held = self._share(held, call_key(*call), self._unknown.tool_calls, call)
+    def _tie_clients(self, held: Held, ties: Iterable[Tie]) -> None:
+        """Join a group with those that have the same ids."""
+        for tie in ties:
+            key = tie_key(tie.workspace, tie.name)
+            held = self._share(held, key, self._unknown.ties, tie)
 
     def _tie_told(self) -> None:
         """The same by what log records tell of: it is known when all of them are here."""
         for held in [held for held in self._dirty.values() if held.group.events]:
             if held.keys:
-                self._tie_calls(held, self._calls(held, held.group.traces))
+                self._tie_clients(held, self._ties(held, held.group.traces))
 
     def _share(self, held: Held, key: str, unknown: set[Name], name: Name) -> Held:
         other = self._by_key.get(key)
@@ -513,13 +520,13 @@ def run_key(workspace: str, run_id: str) -> str:
     return f"r:{workspace}:{run_id}"
 
 
-def call_key(workspace: str, call_id: str) -> str:
-    return f"t:{workspace}:{call_id}"
+def tie_key(workspace: str, name: str) -> str:
+    return f"t:{workspace}:{name}"
 
 
 def _keys_of_run(run: Run) -> list[str]:
-    calls = [call_key(run.workspace, call_id) for call_id in run.tool_call_ids]
-    return [*run.trace_ids, run_key(run.workspace, run.run_id), *calls]
+    ties = [tie_key(run.workspace, name) for name in run.tie_ids]
+    return [*run.trace_ids, run_key(run.workspace, run.run_id), *ties]
 
 
 def _closing(group: TraceGroup, now_ns: int, *, lost: bool) -> list[Event]:

@@ -311,13 +311,13 @@ class TraceGroup:
         trace = self.traces.get(trace_id)
         return trace is not None and span_id in trace.nodes
 
-    def tool_calls(self, trace_id: str) -> list[tuple[Step, str]]:
-        """(call of a client, id) of the tool calls that tie a trace to others of that client."""
+    def ties(self, trace_id: str) -> list[tuple[Step, str]]:
+        """(call of a client, id) of what ties a trace to others of that client."""
         self._tell()
         trace = self.traces[trace_id]
         if trace.stale:
             trace = self.traces[trace_id] = trace.rebuilt()
-        return list(clients.tool_call_ids(trace.tops.values())) if trace.has_clients else []
+        return list(clients.ties(trace.tops.values())) if trace.has_clients else []
 
     def runs(self) -> list[Run]:
         """What the group folds to, now."""

@@ -32,6 +32,8 @@ class Assembly:
     parent: Assembly | None = None
     children: list[Assembly] = field(default_factory=list)
     buckets: list[Bucket] = field(default_factory=list)
+    echoes: list[tuple[Bucket, str]] = field(default_factory=list)
+    """What describes a call that is in `buckets`, and that call's span id: shown, not counted."""
     adopted: list[Step] = field(default_factory=list)
     """Agent invocations that are this run, not child runs of it."""
     opening: Step | None = None
@@ -187,8 +189,13 @@ class _Assembler:
             run = Assembly(self._group_id)
             self._runs.append(run)
             self._descend(run, tops, None, adopts=True)
-            if not tops and (calls := clients.calls(loose)):
-                run.opening, run.root = calls[0], calls[-1]
+            if not tops and clients.calls(loose):
+                run.echoes = clients.echoes(loose)
+                again = {id(bucket) for bucket, _ in run.echoes}
+                loose = [bucket for bucket in loose if id(bucket) not in again]
+                calls = clients.calls(loose)
+                run.root = calls[-1]
+                run.opening = calls[0] if len(calls) > 1 else None
             others = []
         elif tops:
             run = self._open(self._group_id, tops[0][1], None)

@@ -21,7 +21,11 @@ class Owners:
     def _by_bucket(self) -> dict[int, str]:
         """id of a bucket -> the run it is part of.  Made when somebody asks: few groups have
         events, and fewer lose runs."""
-        return {id(bucket): run.run_id for run in self._assemblies for bucket in run.buckets}
+        return {
+            id(bucket): run.run_id
+            for run in self._assemblies
+            for bucket in (*run.buckets, *(bucket for bucket, _ in run.echoes))
+        }
 
     def of_span(self, trace_id: str, span_id: str) -> str:
         """Of an unknown span, the first run of its trace; "" when there is none."""

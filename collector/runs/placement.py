@@ -7,15 +7,16 @@ hidden, where it no longer does.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from collector.runs.bucket import HIDDEN, Node
+from collector.runs.bucket import HIDDEN, Bucket, Node
 from collector.runs.identity import Assembly
 from collector.runs.owners import Owners
 from collector.runs.reports import REPORTED
 from collector.runs.run import PlacedStep, Removed, Run
 from collector.runs.trace import Pricing, Trace
+from otel_agentrun.dialects.kinds import MODEL
 from otel_agentrun.step import COUNTED, Event, Step
 
 _new = object.__new__
@@ -105,6 +106,27 @@ class Placement:
                         entry.retry_of, attempt = attempts.previous(step)
                         entry.attempt = entry.attempt or attempt
                 placed.append(entry)
+        for bucket, duplicate_of in assembly.echoes:
+            placed += self._echo(bucket, duplicate_of, run)
+
+    def _echo(self, bucket: Bucket, duplicate_of: str, run: Run) -> Iterator[PlacedStep]:
+        """Rows of what describes a call that is counted elsewhere."""
+        as_ = (run.run_id, duplicate_of, run.parent_run_id, run.group_id)
+        moved = bucket.placed_as != as_
+        bucket.placed_as = as_
+        fresh, bucket.fresh = bucket.fresh, []
+        for node in bucket.nodes if moved else fresh:
+            node.dirty = False
+            yield PlacedStep(
+                step=node.step,
+                run_id=run.run_id,
+                group_id=run.group_id,
+                revision=run.revision,
+                agent_name=node.step.agent_name or run.agent_name,
+                counted=False,
+                duplicate_of=duplicate_of if node.step.kind is MODEL else "",
+                attempt=node.step.attempt,
+            )
 
     def hidden(
         self,

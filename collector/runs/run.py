@@ -73,9 +73,9 @@ class Run:
     root_run_id: str = ""
     child_run_ids: tuple[str, ...] = ()
     trace_ids: tuple[str, ...] = ()
-    tool_call_ids: tuple[str, ...] = ()
-    """Of a client without a span around its calls: by these its next call, another trace, is known
-    to go on with this run (`collector/runs/clients.py`)."""
+    tie_ids: tuple[str, ...] = ()
+    """Of a client without a span around its calls, ids of tool calls and responses: by these its
+    next call, another trace, is known to go on with this run (`collector/runs/clients.py`)."""
     root_span_id: str = ""
     """The span that is the run; "" while it has not arrived."""
     session_id: str = ""

@@ -82,6 +82,7 @@ def summarize(
 def own_tally(run: Assembly, facts: EventFacts) -> Tally:
     first, *others = [bucket.tally for bucket in run.buckets] or [Tally()]
     tally = sum(others, first.copy())
+    tally.duplicate_spans += len(run.echoes)
     tally.payment_cost_nano_usd += facts.payment_cost_nano_usd
     tally.revenue_nano_usd += facts.revenue_nano_usd
     return tally
@@ -163,8 +164,8 @@ def _run(
         parent_run_id=run.parent.run_id if run.parent else "",
         root_run_id=run.top.run_id,
         child_run_ids=tuple(sorted(child.run_id for child in run.children)),
-        trace_ids=_trace_ids(buckets),
-        tool_call_ids=tuple(sorted({one for _, one in clients.tool_call_ids(run.buckets)})),
+        trace_ids=_trace_ids([*buckets, *(bucket for bucket, _ in run.echoes)]),
+        tie_ids=tuple(sorted({one for _, one in clients.ties(run.buckets)})),
         root_span_id=root.span_id if root and not run.opening else "",
         **said,
         agent_name=_agent_name(run, announced, buckets),

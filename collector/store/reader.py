@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
+from collector.runs.assembler import Tie
 from collector.runs.events import APPROVAL_REQUESTED, DECISION
 from collector.runs.run import PlacedStep, Run
 from collector.store import raw, rows
@@ -21,6 +22,10 @@ SECOND_NS: Final = 1_000_000_000
 STEP_SELECT: Final = f"SELECT {rows.select_list(rows.STEP_COLUMNS)} FROM agent_steps FINAL"
 RUN_SELECT: Final = f"SELECT {rows.select_list(rows.RUN_COLUMNS)} FROM agent_runs FINAL"
 EVENT_SELECT: Final = f"SELECT {rows.select_list(rows.EVENT_COLUMNS)} FROM agent_events FINAL"
+
+
+TIED_NS: Final = 86_400 * 10**9
+"""A call of a client is looked for among runs that began within a day of it."""
 
 
 class Reader:
@@ -88,7 +93,7 @@ class Reader:
         run_ids: Iterable[tuple[str, str]] = (),
         conversation_ids: Iterable[tuple[str, str]] = (),
         session_ids: Iterable[tuple[str, str]] = (),
-        tool_call_ids: Iterable[tuple[str, str]] = (),
+        ties: Iterable[Tie] = (),
     ) -> set[str]:
         """Trace groups that have steps or events of these traces, or runs with these
         (workspace, id) pairs."""
@@ -103,11 +108,14 @@ class Reader:
                         {"ids": ids},
                     )
                 )
+        ties = list(ties)
+        times = [tie.at_ns for tie in ties] or [0]
+        near = between(min(times) - TIED_NS, max(times) + TIED_NS, "StartTime")
         for condition, pairs in (
             ("RunId IN %(ids)s", run_ids),
             ("ConversationId IN %(ids)s", conversation_ids),
             ("SessionId IN %(ids)s", session_ids),
-            ("hasAny(ToolCallIds, array%(ids)s)", tool_call_ids),
+            (f"hasAny(TieIds, array%(ids)s){near}", [(tie.workspace, tie.name) for tie in ties]),
         ):
             by_workspace: dict[str, list[str]] = {}
             for workspace, value in pairs:

@@ -32,7 +32,7 @@ class Recall:
             run_ids=unknown.runs,
             conversation_ids=unknown.conversations,
             session_ids=unknown.sessions,
-            tool_call_ids=unknown.tool_calls,
+            ties=unknown.ties,
         )
         found = self.groups(groups, known)
         linking = self._linking(known - _in_a_run(found))

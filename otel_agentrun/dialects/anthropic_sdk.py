@@ -22,8 +22,6 @@ CHECKED: Final = "anthropic 2.12.0 (streams, extended thinking, tool runner) and
 CANNOT_TELL: Final = (
     "By default there is no content: no messages and no tool requests.",
     "The SDK sees API calls: agents and most tools have no span of its own making.",
-    "Beside OpenLLMetry without any span around the call: each of their two spans is a trace, and "
-    "so a run, of its own.",
 )
 SCOPE: Final = "com.anthropic.sdk.python"
 

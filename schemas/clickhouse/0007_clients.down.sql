@@ -1,3 +1,3 @@
-ALTER TABLE agent_runs$local $on_cluster DROP INDEX IF EXISTS idx_tool_call_ids;
+ALTER TABLE agent_runs$local $on_cluster DROP INDEX IF EXISTS idx_tie_ids;
 
--- drop column: agent_runs ToolCallIds
+-- drop column: agent_runs TieIds

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from collector.runs.assembler import Assembler, AssemblerSettings, Stored
+from collector.runs.assembler import Assembler, AssemblerSettings, Stored, Tie
 from collector.runs.run import Changes, Run
 from otel_agentrun.dialects.told import Told, steps
 from otel_agentrun.step import Kind, Step, ToolRequest
@@ -150,7 +150,7 @@ def test_a_call_that_has_left_memory_is_found_by_the_id_of_its_tool_call() -> No
 
     assembler.add(SECOND, 11)
     unknown = assembler.unknown()
-    assert ("", CALLS[0]) in unknown.tool_calls
+    assert Tie("", CALLS[0], SECOND[0].start_ns) in unknown.ties
     assembler.restore(Stored(steps=tuple(FIRST), events=(), runs=written.runs), 11)
     [run] = assembler.changes().runs
 
@@ -165,3 +165,54 @@ def test_a_call_that_comes_after_a_newer_version_of_a_span_of_its_trace_is_tied(
     [run] = folded([*FIRST, child, replace(child, version=child.version + 1), step, *told_of])
 
     assert run.trace_ids == (f"{1:032x}", f"{2:032x}")
+
+
+RESPONSE = "msg_01XFDUDYJgAACzvnptvVoYEL"
+
+
+def recorded_twice(**other: Any) -> tuple[list[Step], list[Step]]:
+    """One call as two emitters record it, each as a trace of its own."""
+    own = call(1, then=CALLS[:1], response_id=RESPONSE, scope="com.anthropic.sdk.python")
+    said = {"trace_id": f"{5:032x}", "span_id": f"{5:016x}", "scope": "openllmetry", **other}
+    return own, [replace(own[0], **said)]
+
+
+def test_a_call_that_two_emitters_record_as_traces_is_one_call() -> None:
+    """The Anthropic SDK's own span beside an instrumentation's, with nothing around them."""
+    own, again = recorded_twice()
+    for order in ((own, again), (again, own), ([*again, *own],)):
+        [run] = folded(*order)
+        assert (run.total.model_calls, run.total.input_tokens) == (1, 100)
+        assert run.trace_ids == (own[0].trace_id, again[0].trace_id)
+        assert "duplicate_model_spans" in run.data_quality
+
+    [run] = folded(own, again, SECOND, THIRD)
+    assert (run.total.model_calls, run.total.tool_calls) == (3, 3)
+
+
+def test_what_is_shown_of_a_call_that_was_recorded_twice() -> None:
+    own, again = recorded_twice()
+    assembler = Assembler()
+    assembler.add([*own, *again], 1)
+    changes = assembler.changes()
+
+    rows = {placed.step.span_id: placed for placed in changes.steps}
+    assert [rows[s.span_id].counted for s in (own[0], again[0])] == [True, False]
+    assert rows[again[0].span_id].duplicate_of == own[0].span_id
+    assert rows[again[0].span_id].run_id == own[0].trace_id
+    assembler.add(again, 2)
+    assert assembler.changes().steps == ()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"scope": "com.anthropic.sdk.python"},
+        {"start_ns": THIRD[0].start_ns, "end_ns": THIRD[0].end_ns},
+    ],
+)
+def test_equal_response_ids_alone_are_not_one_call(other: dict[str, Any]) -> None:
+    """A cache may answer again with what it has."""
+    own, again = recorded_twice(**other)
+
+    assert sum(run.total.model_calls for run in folded(own, again)) == 2

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from collector.runs.assembler import Tie
 from collector.store.client import Store
 from collector.store.reader import Reader, RunFilter
 from collector.store.writer import Flush, Writer
@@ -124,7 +125,7 @@ def test_groups_are_found_by_trace_and_by_name(reader: Reader) -> None:
     """A joined group has many traces; a conversation is one only within its workspace."""
     event = Event(event_id="e", name="agentrun.feedback", at_ns=START, trace_id="t9")
     run = a_run("r1", group_id="g1", conversation_id="c", session_id="s", workspace="acme")
-    run = replace(run, tool_call_ids=("call-1", "call-2"))
+    run = replace(run, tie_ids=("call-1", "call-2"))
     flush = Flush(
         spans=[spans({"TraceId": "t2"})],
         steps=[
@@ -143,9 +144,13 @@ def test_groups_are_found_by_trace_and_by_name(reader: Reader) -> None:
     assert reader.groups_of(run_ids=[("acme", "r1")]) == {"g1"}
     assert reader.groups_of(conversation_ids=[("acme", "c"), ("", "c")]) == {"g1"}
     assert reader.groups_of(session_ids=[("other", "s")]) == set()
-    assert reader.groups_of(tool_call_ids=[("acme", "call-2"), ("acme", "x")]) == {"g1"}
-    assert reader.groups_of(tool_call_ids=[("acme", "call-1")]) == {"g1"}
-    assert reader.groups_of(tool_call_ids=[("other", "call-2")]) == set()
+
+    def tied(*names: str, workspace: str = "acme", at_ns: int = START) -> set[str]:
+        return reader.groups_of(ties=[Tie(workspace, name, at_ns) for name in names])
+
+    assert tied("call-2", "x") == tied("call-1") == {"g1"}
+    assert tied("call-2", workspace="other") == tied("x") == set()
+    assert tied("call-2", at_ns=START + 25 * HOUR) == set()  # another day's
 
 
 def test_a_group_is_loaded_whole(reader: Reader) -> None:
