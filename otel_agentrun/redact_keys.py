@@ -141,6 +141,7 @@ CONTENT_KEYS: Final = (
     "tool_arguments",
     "tool_response",
     "request_data",
+    "raw_input",
     "response_data",
     "logfire.msg",
     "arguments",
