@@ -3,6 +3,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+EXTRAS ?= collector,dev
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 # Where it is set, each process of the tests compiles all modules anew: a second of CPU time.
@@ -85,5 +86,5 @@ clean: ## remove what was built, not .venv and not .agentrun
 
 .venv/.dev: .venv/.python pyproject.toml constraints.txt
 	@echo "Installing otel-agentrun and its development tools into .venv ..."
-	@$(INSTALL) -e '.[collector,dev]'
+	@$(INSTALL) -e '.[$(EXTRAS)]'
 	@touch $@ .venv/.run
