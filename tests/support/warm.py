@@ -85,7 +85,10 @@ class WarmProcess:
     def wait(self, secs: float) -> int:
         """Raises subprocess.TimeoutExpired."""
         if self.returncode is None:
-            if not select.select([self._talk], [], [], secs)[0]:
+            # Not `select.select`: a process with an engine in it has more than 1024 files open.
+            poller = select.poll()
+            poller.register(self._talk, select.POLLIN)
+            if not poller.poll(round(secs * 1000)):
                 raise subprocess.TimeoutExpired("agentrun", secs)
             self.returncode = int(self._replies.readline())
             self._replies.close()
